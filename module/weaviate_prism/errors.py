@@ -1,0 +1,71 @@
+"""The errors that a client may see, and nothing else: unexpected ones stay in the log.
+
+    PrismError
+     ├─ InvalidInput      the item itself is wrong: undecodable, empty, of the wrong shape
+     ├─ TooLarge          the item is over a limit; the message names item and limit
+     ├─ Unsupported       well-formed, but this service or model does not do it (yet)
+     ├─ NotFound          names a model that is not loaded
+     ├─ Unauthorized      the API key is missing or wrong
+     ├─ Overloaded        no room in the queue
+     ├─ DeadlineExceeded  could not be answered in the time that the caller gives
+     ├─ Unavailable       not ready: loading, or draining before the end
+     └─ Internal          our fault; the log has the details
+
+Each door has one table from these classes to its own codes, and a test proves both complete.
+"""
+
+from __future__ import annotations
+
+
+class PrismError(Exception):
+    """An error whose message is fit for the client: no paths, no tracebacks, no payloads."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def kind(self) -> str:
+        """The class name in snake case, as the metrics count it: `invalid_input`."""
+        name = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+    def about(self, item: str) -> PrismError:
+        """The same error, naming the item: `images[3]: not a picture`."""
+        return type(self)(f"{item}: {self.message}")
+
+
+class InvalidInput(PrismError):
+    """The item is wrong in itself; sending it again cannot help."""
+
+
+class TooLarge(PrismError):
+    """The item is over a limit that a setting could raise."""
+
+
+class Unsupported(PrismError):
+    """Well-formed, but this service or the loaded model does not do it."""
+
+
+class NotFound(PrismError):
+    """Names a model that is not loaded."""
+
+
+class Unauthorized(PrismError):
+    """The API key is missing or wrong."""
+
+
+class Overloaded(PrismError):
+    """The queue is full."""
+
+
+class DeadlineExceeded(PrismError):
+    """The caller's time is over, or would be before an answer is there."""
+
+
+class Unavailable(PrismError):
+    """Models are loading, or the service is shutting down: try again."""
+
+
+class Internal(PrismError):
+    """A fault of the service or the model."""

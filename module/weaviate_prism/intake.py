@@ -1,0 +1,84 @@
+"""What a request brings in: parts checked against the model and the limits, digested, decoded.
+
+All of it but the checks runs on CPU threads. Knows nothing of queues or batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from weaviate_prism.config import Settings
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
+from weaviate_prism.media import MediaDecoder
+from weaviate_prism.metrics import Metrics
+from weaviate_prism.models.base import Content
+from weaviate_prism.values import Image, Item, ModelInfo, Part, Text
+
+
+class Intake:
+    """One per engine; thread-safe."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._decoder = MediaDecoder(settings)
+
+    def parts(self, item: Item | PrismError, info: ModelInfo, fields: Sequence[str] = ()) -> Sequence[Part]:
+        """The parts to be read, once the model can read them and texts are within their limit.
+
+        Raises:
+            PrismError: the item's own, where the door could not read it.
+            InvalidInput, Unsupported, TooLarge
+        """
+        if isinstance(item, PrismError):
+            raise item
+        parts = [part for part in item.parts if not fields or part.field in fields]
+        if not parts:
+            raise InvalidInput(f"has no part of the fields {', '.join(fields)}" if fields else "has no parts")
+        for part in parts:
+            self._check(part, info)
+            self._metrics.items.labels(info.kind, part.modality).inc()
+        return parts
+
+    def decode(self, parts: Sequence[Part]) -> list[Content]:
+        """Texts as they are, pictures and clips decoded.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported: naming the part's field where it has one.
+        """
+        return [self._decode(part) for part in parts]
+
+    def _check(self, part: Part, info: ModelInfo) -> None:
+        if part.modality not in info.modalities:
+            known = ", ".join(sorted(info.modalities))
+            raise Unsupported(f"{info.name} does not take {part.modality}, only {known}")
+        limit = self._settings.max_text_bytes
+        # At most 4 bytes a character: short texts need no encoding to be sure.
+        if isinstance(part, Text) and len(part.text) * 4 > limit and (size := len(encoded(part.text))) > limit:
+            raise TooLarge(f"a text of {size} bytes is over the limit of {limit} (max_text_bytes)")
+
+    def _decode(self, part: Part) -> Content:
+        if isinstance(part, Text):
+            return part.text
+        try:
+            return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
+        except PrismError as error:
+            self._metrics.decode_failures.labels(part.modality).inc()
+            raise (error.about(part.field) if part.field else error) from None
+
+
+def digest(part: Part) -> tuple[str, bytes]:
+    """What tells contents apart: modality and BLAKE2b of the bytes."""
+    data = encoded(part.text) if isinstance(part, Text) else part.data
+    return part.modality, hashlib.blake2b(data, digest_size=20).digest()
+
+
+def size_of(part: Part) -> int:
+    """Bytes to be hashed, at least."""
+    return len(part.text if isinstance(part, Text) else part.data)
+
+
+def encoded(text: str) -> bytes:
+    # Lone surrogates cannot arrive as UTF-8, but a JSON escape may spell one.
+    return text.encode(errors="surrogatepass")

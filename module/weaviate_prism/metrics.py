@@ -1,0 +1,75 @@
+"""Every metric of Prism, in one place, so that names and labels cannot drift.
+
+The lowest layer: engine, scheduler and doors hold a `Metrics` and count; nobody else names a metric.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+# 1 ms (a cached vector) to 50 s (Weaviate's own limit).
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50)
+ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """A registry of its own per service, so that tests can start several in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "prism_requests", "Requests answered, by door and outcome.", ["door", "outcome"], registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "prism_request_seconds", "Whole time of a request.", ["door"], buckets=SECONDS, registry=self.registry
+        )
+        self.errors = Counter(
+            "prism_errors", "Items or requests refused or failed, by kind.", ["kind"], registry=self.registry
+        )
+        self.items = Counter(
+            "prism_items", "Items taken in, by kind of work and modality.", ["work", "modality"], registry=self.registry
+        )
+        self.decode_failures = Counter(
+            "prism_decode_failures", "Media that could not be decoded.", ["modality"], registry=self.registry
+        )
+        self.ranked_last = Counter(
+            "prism_documents_ranked_last",
+            "Documents not scored and ranked last.",
+            registry=self.registry,
+        )
+        self.cache = Counter(
+            "prism_cache",
+            "Embeddings asked of the cache: hit, miss, or shared in flight.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge("prism_cache_bytes", "Memory held by cached embeddings.", registry=self.registry)
+        self.queue_depth = Gauge("prism_queue_depth", "Jobs waiting, by stage.", ["stage"], registry=self.registry)
+        self.queue_seconds = Histogram(
+            "prism_queue_seconds",
+            "Time that a job waited, by stage.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.stage_seconds = Histogram(
+            "prism_stage_seconds",
+            "Time that a batch took, by stage.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batch_items = Histogram(
+            "prism_batch_items", "Items in a device batch, by stage.", ["stage"], buckets=ITEMS, registry=self.registry
+        )
+        self.batch_splits = Counter(
+            "prism_batch_splits", "Batches split after a failure, by stage.", ["stage"], registry=self.registry
+        )
+        self.dropped = Counter(
+            "prism_dropped", "Jobs not run: caller gone, or deadline past.", ["reason"], registry=self.registry
+        )
+
+    def exposition(self) -> bytes:
+        """The text format that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,86 @@
+"""What the engine asks of a model. `prepare` runs on any CPU thread, `forward` on the device thread.
+
+Nothing here knows of queues, deadlines or wires; nothing in the engine knows of tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL.Image import Image as Picture
+
+from weaviate_prism.values import ModelInfo, Task
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames of a video, and what a model needs to know to time them."""
+
+    frames: Pixels  # [frames, 3, height, width], RGB
+    fps: float  # of the whole video
+    total_frames: int  # in the whole video
+    seconds: float  # duration of the whole video
+    indices: tuple[int, ...]  # which frames of the whole video these are
+
+
+Content: TypeAlias = str | Picture | Clip
+"""One decoded part. A picture is RGB, upright, without alpha."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One input, ready for the device.
+
+    Only inputs of the same `group` may share a batch. `cost` counts tokens plus vision patches:
+    what a batch takes is its largest cost times its length, because rows are padded.
+    """
+
+    features: dict[str, Any]
+    cost: int
+    group: Hashable
+
+
+class Embedder(Protocol):
+    """Turns contents into vectors."""
+
+    info: ModelInfo
+
+    @property
+    def identity(self) -> str:
+        """All that changes a vector besides the content: weights, dtype, processor settings."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether one input may have several parts (one message) or has exactly one."""
+
+    def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
+        """Tokens and patches of one input. Thread-safe.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """[len(batch), dimensions] float32, not normalised. One thread only."""
+
+
+class Reranker(Protocol):
+    """Scores pairs of query and document."""
+
+    info: ModelInfo
+
+    def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
+        """Tokens and patches of one pair. Thread-safe.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """[len(batch)] float32: activated scores, or logits where the setting says so. One thread only."""

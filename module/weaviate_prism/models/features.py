@@ -1,0 +1,67 @@
+"""Per-item features of Sentence Transformers, joined into batches.
+
+Preprocessing one item at a time and joining the results here equals preprocessing them together, bit for
+bit (a parity test proves it for text, pictures, clips and pairs); it is what lets requests share batches
+and keeps one bad item to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+# Per-token tensors, [1, tokens], and what fills them up to the longest row. `input_ids` gets the
+# tokenizer's own padding token instead.
+PADDING = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "mm_token_type_ids": 0}
+
+
+def group_of(features: Mapping[str, Any]) -> Hashable:
+    """Inputs with equal groups may be joined: same keys, same shapes but for length, same settings."""
+    return tuple(sorted((key, _signature(key, value)) for key, value in features.items()))
+
+
+def _signature(key: str, value: Any) -> Hashable:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    if key in PADDING:
+        return str(value.dtype)
+    return str(value.dtype), tuple(value.shape[1:])
+
+
+def cost_of(features: Mapping[str, Any]) -> int:
+    """Tokens plus vision patches of one input."""
+    tokens = features["input_ids"].shape[1] if "input_ids" in features else 0
+    patches = sum(_patches(value) for key, value in features.items() if key.startswith("pixel_values"))
+    return max(1, int(tokens + patches))
+
+
+def _patches(pixels: torch.Tensor) -> int:
+    # Qwen-VL processors hand over rows of patches; CLIP-like ones [1, 3, height, width], counted as 16x16.
+    return pixels.shape[0] if pixels.ndim == 2 else pixels.numel() // (3 * 16 * 16)
+
+
+def join(batch: Sequence[Mapping[str, Any]], *, padding_side: str, pad_token: int) -> dict[str, Any]:
+    """One batch of features of the same group: tokens padded to the longest row, media one after another."""
+    joined: dict[str, Any] = {}
+    for key, first in batch[0].items():
+        values = [features[key] for features in batch]
+        if not isinstance(first, torch.Tensor):
+            joined[key] = first
+        elif key in PADDING:
+            fill = pad_token if key == "input_ids" else PADDING[key]
+            joined[key] = torch.cat(_padded(values, padding_side, fill))
+        else:
+            joined[key] = torch.cat(values)
+    return joined
+
+
+def _padded(rows: Sequence[torch.Tensor], side: str, fill: int) -> list[torch.Tensor]:
+    longest = max(row.shape[1] for row in rows)
+    missing = [longest - row.shape[1] for row in rows]
+    return [
+        functional.pad(row, (gap, 0) if side == "left" else (0, gap), value=fill) if gap else row
+        for row, gap in zip(rows, missing, strict=True)
+    ]

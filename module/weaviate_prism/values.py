@@ -1,0 +1,122 @@
+"""The nouns of Prism: what a request is made of and what comes back.
+
+Everything here is immutable and knows nothing of models, wires or files. Media stay as the bytes
+that the client sent until `media.py` decodes them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+"""One embedding: float32, shape [dimensions], L2 norm 1."""
+
+
+class Modality(enum.StrEnum):
+    """What a part of an item is made of."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+class Task(enum.StrEnum):
+    """Which side of a search an item is on; selects the model's prompt."""
+
+    DOCUMENT = "document"
+    QUERY = "query"
+
+
+class Priority(enum.IntEnum):
+    """Which work overtakes which: somebody waits for a query, nobody watches a bulk insert."""
+
+    QUERY = 0
+    BULK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text; may be empty (Weaviate sends "" for null, numbers and text[] when reranking)."""
+
+    text: str
+    field: str = ""  # the Weaviate property it came from, if the door says so
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An encoded picture (JPEG, PNG, WebP, GIF, ...), as the client sent it."""
+
+    data: bytes
+    field: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """An encoded clip (MP4, WebM, MKV, ...), as the client sent it."""
+
+    data: bytes
+    field: str = ""
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.VIDEO
+
+
+Part: TypeAlias = Text | Image | Video
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to vectorize or to rank: one part, or several that belong together."""
+
+    parts: tuple[Part, ...]
+    id: str = ""  # the object's UUID where the door knows it; only for messages and logs
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to compute for an item: the default is the loaded model with its own settings."""
+
+    model: str = ""  # empty: the loaded model
+    dimensions: int = 0  # 0: the model's own; else the vector is cut, then normalised again
+    instruction: str = ""  # replaces the model's prompt for the task; empty: the model's own
+    fields: tuple[str, ...] = ()  # which parts are read, by field; empty: all
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a loaded model."""
+
+    name: str
+    kind: str  # "embedder" | "reranker"
+    revision: str
+    modalities: frozenset[Modality]
+    dimensions: int  # 0 for rerankers
+    max_tokens: int
+    dtype: str
+    device: str
+    prompts: tuple[str, ...] = ()  # names of the prompts that the model brings
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What `Module.Info` and `/meta` tell."""
+
+    version: str
+    ready: bool
+    models: Sequence[ModelInfo]
+    limits: dict[str, int] = field(default_factory=dict)
