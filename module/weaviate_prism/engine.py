@@ -45,8 +45,9 @@ T = TypeVar("T")
 CpuStage = Stage[Callable[[], Any], Any]
 DeviceStage = Stage[Prepared, npt.NDArray[np.float32]]
 
-# Bulk items that may be decoded and not yet run: a prepared 640x480 picture takes 7.4 MB, so this bounds
-# memory near 1 GB while a device never waits (a batch is some 10 of them). Queries do not queue here.
+# Inputs of one kind of work that may be decoded and not yet run: a prepared 640x480 picture takes 7.4 MB, so
+# this bounds memory near 1 GB while a device never waits (a batch is some 10 of them). Query vectors are few
+# and do not queue here.
 PREPARED_AHEAD = 128
 # Hashing this much takes about 0.2 ms: more is not done on the event loop.
 HASH_INLINE_BYTES = 256 * 1024
@@ -67,7 +68,8 @@ class Engine:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._ahead = asyncio.Semaphore(PREPARED_AHEAD)
+        self._bulk_ahead = asyncio.Semaphore(PREPARED_AHEAD)
+        self._documents_ahead = asyncio.Semaphore(PREPARED_AHEAD)
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._cpu: CpuStage = Stage(
             "cpu", lambda jobs: [job() for job in jobs], metrics=self.metrics, threads=max(1, usable_cores() - 1)
@@ -162,7 +164,7 @@ class Engine:
         async def embed() -> Vector:
             if due.priority is Priority.QUERY:
                 return await self._embed(embedder, parts, task, target.instruction, due)
-            async with self._ahead:
+            async with self._bulk_ahead:
                 return await self._embed(embedder, parts, task, target.instruction, due)
 
         vector = await self._cache.get(key, embed, due.deadline)
@@ -219,10 +221,11 @@ class Engine:
         self, reranker: Reranker, asked: Sequence[Content], document: Item | PrismError, instruction: str, due: Ticket
     ) -> float:
         parts = self._intake.parts(document, reranker.info)
-        prepared = await asyncio.wrap_future(
-            self._cpu.submit(lambda: reranker.prepare(asked, self._intake.decode(parts), instruction), due)
-        )
-        return float(await self._run(reranker.info, prepared, due))
+        async with self._documents_ahead:
+            prepared = await asyncio.wrap_future(
+                self._cpu.submit(lambda: reranker.prepare(asked, self._intake.decode(parts), instruction), due)
+            )
+            return float(await self._run(reranker.info, prepared, due))
 
     def _ranked(self, answer: float | PrismError) -> float | PrismError:
         if isinstance(answer, (InvalidInput, TooLarge, Unsupported)) and self.settings.rerank_bad_document == "last":

@@ -54,14 +54,15 @@ def clip() -> Video:
     from weaviate_prism.bundled.drawing import clip_mp4
     from weaviate_prism.bundled.scenes import make_scenes
 
-    moving = [scene for scene in make_scenes(40, seed=3) if scene.kind == "clip"]
-    return Video(clip_mp4(moving[0]))
+    (scene,) = make_scenes(1, seed=3, kinds=("clip",))
+    return Video(clip_mp4(scene))
 
 
 @pytest.fixture(scope="module")
 def items(clip: Video) -> list[Item]:
-    parts: list[tuple[Part, ...]] = [(part,) for part in (*TEXTS, *PICTURES, clip)]
-    return [Item(one) for one in (*parts, (TEXTS[0], PICTURES[0]), (TEXTS[2], PICTURES[1], clip))]
+    alone: list[Part] = [*TEXTS, *PICTURES, clip]
+    together = [(TEXTS[0], PICTURES[0]), (TEXTS[2], PICTURES[1], clip)]
+    return [*(Item((part,)) for part in alone), *(Item(parts) for parts in together)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -152,7 +153,7 @@ async def test_scores_equal_cross_encoder(clip: Video, logits: bool) -> None:
         asked, query_options = content(query)
         told, options = content(document)
         message = [{"role": "query", "content": asked}, {"role": "document", "content": told}]
-        reference = model.predict([message], processing_kwargs=query_options or options, **activation)[0]  # type: ignore[list-item]
+        reference = model.predict([message], processing_kwargs=query_options or options, **activation)[0]
         filler = [Item((TEXTS[2],)), Item((PICTURES[1],)), Item(document), Item((TEXTS[1],))]
         among = await engine.rerank(Item(query), filler, deadline=time.monotonic() + 60)
         alone = await engine.rerank(Item(query), [Item(document)], deadline=time.monotonic() + 60)

@@ -228,10 +228,10 @@ async def test_readiness_follows_the_models() -> None:
 
 
 async def test_a_model_that_cannot_be_loaded_is_a_failure_with_its_reason() -> None:
-    engine = Engine(Settings(embedder="no-such-model", reranker="none"))
+    engine = Engine(Settings(embedder="fake:nonsense", reranker="none"))
     await engine.start()
     assert not engine.ready()
-    assert "no-such-model" in await engine.failed()
+    assert "fake:nonsense" in await engine.failed()
     engine.close()
 
 
