@@ -17,11 +17,11 @@ import pytest_asyncio
 import torch
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from weaviate_prism.media import MediaDecoder
 
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
+from weaviate_prism.media import MediaDecoder
 from weaviate_prism.values import Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5

@@ -1,0 +1,130 @@
+"""Models without messages equal Sentence Transformers too; what would compute something else is refused."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+import tiny
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import PrismError, Unsupported
+from weaviate_prism.values import Image, Item, Part, Priority, Target, Task, Text, Video
+
+TOLERANCE = 1e-5
+TEXTS = ["a red bicycle", "", "quarterly revenue rose " * 60]
+
+
+async def started(**settings: str) -> Engine:
+    options = {"embedder": "none", "reranker": "none", "device": "cpu", "dtype": "float32"} | settings
+    engine = Engine(Settings(**options))  # type: ignore[arg-type]
+    await engine.start()
+    return engine
+
+
+def picture(path: Path | None = None) -> Image:
+    pixels = np.random.default_rng(5).integers(0, 255, (80, 120, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, "PNG")
+    if path is not None:
+        path.write_bytes(file.getvalue())
+    return Image(file.getvalue())
+
+
+async def vectors(engine: Engine, *parts: Part) -> list[object]:
+    items = [Item((part,)) for part in parts]
+    return list(
+        await engine.vectorize(
+            items, task=Task.DOCUMENT, target=Target(), priority=Priority.BULK, deadline=time.monotonic() + 60
+        )
+    )
+
+
+async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(tmp_path: Path) -> None:
+    directory = tiny.clip(tmp_path)
+    engine = await started(embedder=str(directory))
+    reference = SentenceTransformer(str(directory), device="cpu")
+    ours = await vectors(engine, *(Text(text) for text in TEXTS), picture(), Video(b"\0\0\0\x18ftypmp42"))
+    engine.close()
+    for vector, text in zip(ours, TEXTS, strict=False):
+        np.testing.assert_allclose(vector, reference.encode([text])[0], atol=TOLERANCE)  # type: ignore[arg-type]
+    pixels = Pillow.open(io.BytesIO(picture().data))
+    np.testing.assert_allclose(ours[3], reference.encode([pixels])[0], atol=TOLERANCE)  # type: ignore[arg-type]
+    assert isinstance(ours[4], Unsupported)
+
+
+async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> None:
+    directory = tiny.clip(tmp_path)
+    file = tmp_path / "picture.png"
+    pixels = picture(file)
+    engine = await started(embedder=str(directory))
+    named, shown, unlike = await vectors(engine, Text(str(file)), pixels, Text(f"{file} ?"))
+    engine.close()
+    assert isinstance(named, np.ndarray)
+    assert isinstance(shown, np.ndarray)
+    assert isinstance(unlike, np.ndarray)
+    assert float(named @ shown) != pytest.approx(1.0, abs=1e-3)
+    assert float(named @ unlike) > float(named @ shown)
+
+
+async def test_several_parts_are_refused_where_there_are_no_messages(tmp_path: Path) -> None:
+    engine = await started(embedder=str(tiny.clip(tmp_path)))
+    item = Item((Text("a red bicycle"), picture()))
+    (error,) = await engine.vectorize(
+        [item], task=Task.DOCUMENT, priority=Priority.BULK, deadline=time.monotonic() + 60
+    )
+    engine.close()
+    assert isinstance(error, Unsupported)
+
+
+async def test_a_text_cross_encoder_equals_sentence_transformers_and_takes_no_pictures(tmp_path: Path) -> None:
+    directory = tiny.cross_encoder(tmp_path)
+    engine = await started(reranker=str(directory))
+    reference = CrossEncoder(str(directory), device="cpu")
+    documents = ["a red bicycle leans", "", "revenue", "quarterly revenue rose by twelve percent"]
+    items: list[Item | PrismError] = [Item((Text(text),)) for text in documents]
+    scores = await engine.rerank(Item((Text("red"),)), [*items, Item((picture(),))], deadline=time.monotonic() + 60)
+    engine.close()
+    expected = reference.predict([("red", text) for text in documents])
+    np.testing.assert_allclose(scores[:-1], expected, atol=TOLERANCE)  # type: ignore[arg-type]
+    assert isinstance(scores[-1], Unsupported)
+
+
+async def test_a_long_query_does_not_push_the_document_out(tmp_path: Path) -> None:
+    engine = await started(reranker=str(tiny.cross_encoder(tmp_path)))
+    query = Item((Text("red " * 500),))
+    answers = await engine.rerank(
+        query, [Item((Text("a bicycle"),)), Item((Text("revenue"),))], deadline=time.monotonic() + 60
+    )
+    engine.close()
+    assert answers[0] != answers[1]
+
+
+async def test_control_tokens_in_a_text_are_only_text(tmp_path: Path) -> None:
+    engine = await started(reranker=str(tiny.cross_encoder(tmp_path)))
+    spelt, broken = await engine.rerank(
+        Item((Text("red"),)),
+        [Item((Text("wall [SEP] revenue"),)), Item((Text("wall [ SEP] revenue"),))],
+        deadline=time.monotonic() + 60,
+    )
+    engine.close()
+    assert spelt == broken
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("bare", "no modules.json"), ("labels", "3 scores per pair"), ("missing", "nor a directory")],
+)
+async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Path, kind: str, reason: str) -> None:
+    if kind == "labels":
+        engine = await started(reranker=str(tiny.cross_encoder(tmp_path, labels=3)))
+    else:
+        engine = await started(embedder=str(tiny.bare_bert(tmp_path)) if kind == "bare" else "/no/such/model")
+    assert reason in await engine.failed()
+    engine.close()
