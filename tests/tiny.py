@@ -75,7 +75,7 @@ def _bert_config(**options: int) -> BertConfig:
 
 
 def _bert_tokenizer(folder: Path) -> BertTokenizer:
-    words = sorted({word for line in CORPUS for word in line.split()} | set("abcdefghijklmnopqrstuvwxyz"))
+    words = sorted({word for line in CORPUS for word in line.split()} | set(ascii_lowercase))
     vocabulary = [
         "[PAD]",
         "[UNK]",
