@@ -83,6 +83,7 @@ class Settings:
     max_video_bytes: int = setting(128 * MIB, "Largest encoded clip.", low=1)
     max_video_pixels: int = setting(3840 * 2160, "Largest frame of a clip, width times height.", low=1)
     max_video_seconds: float = setting(600.0, "Longest clip.", low=0.1)
+    max_video_frames: int = setting(36_000, "Most frames in a clip: 10 minutes at 60 a second.", low=1)
     video_frames: int = setting(8, "Frames taken from a clip, spread evenly; must be even.", low=2)
 
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "How much is logged.")

@@ -20,15 +20,15 @@ LAYERS = (
     ("server",),
     ("engine",),
     ("intake",),
-    ("cache", "media", "scheduler", "models", "bundled"),
+    ("cache", "media", "video", "scheduler", "models", "bundled"),
     ("values", "errors", "metrics", "config", "cores", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.
 OWNERS = {
-    "torch": ("models", "bundled", "media"),
+    "torch": ("models", "bundled", "video"),
     "torchvision": ("models", "bundled"),
-    "torchcodec": ("media", "bundled"),
+    "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
     "grpc": ("server.rpc", "v1"),

@@ -1,0 +1,56 @@
+"""The `prism` command. Each subcommand imports what it needs, so that `--help` answers without PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from weaviate_prism import __version__, config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="prism", description="Multimodal vectorizing and reranking for Weaviate.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"prism {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, what) in COMMANDS.items():
+        # without arguments of its own: what follows is parsed by the command
+        commands.add_parser(name, help=what, add_help=False)
+    args, rest = parser.parse_known_args(argv)
+    run, _ = COMMANDS[args.command]
+    return run(rest)
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Serves until a signal or a fault; 2 for a setting that does not parse."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = config.parse_command(argv, os.environ)
+    except config.SettingsError as error:
+        print(f"prism serve: error: {error}", file=sys.stderr)
+        return 2
+    logging.getLogger().setLevel(settings.log_level.upper())
+
+    from weaviate_prism.server import app
+
+    return app.run(settings)
+
+
+def demo(argv: Sequence[str]) -> int:
+    from weaviate_prism.demo import command
+
+    return int(command.run(argv))
+
+
+COMMANDS = {
+    "serve": (serve, "run the service: gRPC and HTTP doors in front of the models"),
+    "demo": (demo, "start Prism and a real Weaviate, import pictures and clips, search and rerank them"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The life of the service: compose, start, serve, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from typing import NoReturn
+
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.metrics import Metrics
+from weaviate_prism.server.requests import Requests, first
+from weaviate_prism.server.rest.server import RestServer
+from weaviate_prism.server.rpc_server import RpcServer
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One engine behind its two doors. Make it inside the event loop that shall run it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = Engine(settings, Metrics())
+        self.requests = Requests(self.engine.metrics)
+        self._rest = RestServer(self.engine, self.requests)
+        self._rpc = RpcServer(self.engine, self.requests)
+        self.http_port = settings.http_port
+        self.grpc_port = settings.grpc_port
+
+    async def start(self) -> None:
+        """Opens the doors, then loads the models behind them: probes are answered at once.
+
+        Raises:
+            OSError: names the port that cannot be had.
+        """
+        host = self.settings.host
+        self.http_port = self._rest.start(host, self.http_port)
+        self.grpc_port = await self._rpc.start(host, self.grpc_port)
+        log.info("listening on http://%s:%d and grpc://%s:%d", host, self.http_port, host, self.grpc_port)
+        self._loading = asyncio.create_task(self._load())
+
+    async def loaded(self) -> None:
+        """Returns when the models answer, or cannot be loaded."""
+        await asyncio.shield(self._loading)
+
+    @property
+    def loading(self) -> bool:
+        return not self._loading.done()
+
+    async def _load(self) -> None:
+        await self.engine.start()
+        await self._rpc.announce()
+        if self.engine.ready():
+            log.info("ready")
+
+    async def drain(self) -> bool:
+        """Takes no more work and finishes what is in flight; false if `drain_timeout` was too short for that."""
+        grace = self.settings.drain_timeout
+        self._loading.cancel()
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.gather(self.engine.drain(grace), self._rest.drain(), self._rpc.drain(grace))
+        except TimeoutError:
+            log.error("%d requests were not finished within %g s (drain_timeout)", self.requests.in_flight, grace)
+            return False
+        self.engine.close()
+        return True
+
+
+class Stop:
+    """Two stages: the first signal asks for a drain, the second forces the end."""
+
+    def __init__(self) -> None:
+        self._asked, self._forced = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        (self._forced if self._asked.is_set() else self._asked).set()
+
+    async def asked(self) -> str:
+        await self._asked.wait()
+        return ""
+
+    async def forced(self) -> bool:
+        await self._forced.wait()
+        log.error("second signal: requests in flight are cut")
+        return False
+
+
+async def serve(settings: Settings) -> int:
+    """Serves until a signal or a fault. 0 only for a signal and a complete drain."""
+    stop = Stop()
+    service = Service(settings)
+    try:
+        await service.start()
+    except OSError as error:
+        log.error("cannot start: %s", error)
+        return 1
+    if fault := await first(stop.asked(), service.engine.failed()):
+        log.error("stopping: %s", fault)
+    log.info("finishing %d requests in flight", service.requests.in_flight)
+    loading = service.loading
+    complete = await first(service.drain(), stop.forced())
+    status = 0 if complete and not fault else 1
+    if loading or not complete:
+        leave(status)
+    return status
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process at once: a thread that loads or runs a model cannot be interrupted, and would be waited for."""
+    logging.shutdown()
+    os._exit(status)
+
+
+def run(settings: Settings) -> int:
+    """The exit status of `prism serve`."""
+    return asyncio.run(serve(settings))

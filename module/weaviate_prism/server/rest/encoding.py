@@ -1,0 +1,118 @@
+"""Media inside JSON strings: base64 and data URIs to bytes, and which strings are media at all.
+
+A client's string is never opened as a file or fetched, whatever it looks like, and its MIME label is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pybase64
+
+from weaviate_prism.config import Settings
+from weaviate_prism.errors import InvalidInput, TooLarge
+from weaviate_prism.media import recognise
+from weaviate_prism.values import Image, Modality, Part, Text, Video
+
+DATA_URI = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE | re.ASCII)
+LONGEST_LABEL = 256
+
+# SHA-256 in hex: what Weaviate stores for a blobHash, and sends as media once the object is read and written back.
+DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+URL = re.compile(r"[a-z][a-z0-9+.-]+:/.*", re.IGNORECASE | re.DOTALL)
+# Asked only of what is no media: a JPEG in base64 begins with a slash, too.
+PATH = re.compile(r"(?:~?/|\.\.?/|\\\\|[a-z]:[\\/]).*|[^,;]*\.\w{2,5}", re.IGNORECASE)
+LONGEST_NAME = 4096
+
+TO_STANDARD = str.maketrans("-_", "+/", string.whitespace)
+# A document's beginning that is looked at: 96 bytes of media, more than any signature needs.
+PREFIX_CHARACTERS = 128
+# The smallest pictures have one pixel and 35 bytes; shorter strings (`Qk0=`, `R0lGODlh`) are words.
+SMALLEST_MEDIA_BYTES = 32
+# Programs write base64 in one piece or in lines: "/9j/ is how a JPEG begins" is a text.
+NOT_IN_DOCUMENTS = " \t-_"
+
+
+def media_bytes(text: str, *, max_bytes: int) -> bytes:
+    """The bytes of base64 (either alphabet, padded or not, in lines or not) or of a data URI.
+
+    Raises:
+        InvalidInput: empty, a digest, a URL, a file name, or not base64.
+        TooLarge: over `max_bytes`; seen before anything is decoded.
+    """
+    text = text.strip()
+    uri = DATA_URI.match(text, 0, LONGEST_LABEL)
+    payload = text[uri.end() :] if uri else text
+    if not payload:
+        raise InvalidInput("empty; it must be base64 or a data URI")
+    _check_size(payload, max_bytes)
+    if DIGEST.fullmatch(payload):
+        raise InvalidInput("a SHA-256 digest, as read back from a blobHash property, not media: send the media again")
+    data = _decode(payload)
+    if not uri and not (data and recognise(data)):
+        _refuse_names(text)
+    if not data:
+        raise InvalidInput("neither base64 nor a data URI with base64")
+    return data
+
+
+def document_part(text: str, settings: Settings) -> Part:
+    """A rerank document or query: media if it is a picture or clip in base64 or in a data URI, else the text itself.
+
+    Raises:
+        InvalidInput: a data URI of something else.
+        TooLarge: media over their limit.
+    """
+    uri = DATA_URI.match(text, 0, LONGEST_LABEL)
+    kind = _kind(text, uri.end() if uri else 0)
+    if uri and kind is None:
+        raise InvalidInput("a data URI that holds neither a picture nor a clip of a known format")
+    if kind is None or (not uri and any(mark in text for mark in NOT_IN_DOCUMENTS)):
+        return Text(text)
+    max_bytes = settings.max_image_bytes if kind is Modality.IMAGE else settings.max_video_bytes
+    try:
+        data = media_bytes(text, max_bytes=max_bytes)
+    except InvalidInput:
+        if uri:
+            raise
+        return Text(text)
+    return Image(data) if kind is Modality.IMAGE else Video(data)
+
+
+def _kind(text: str, start: int) -> Modality | None:
+    """What the base64 from `start` on would be; decodes its beginning only."""
+    prefix = "".join(text[start : start + PREFIX_CHARACTERS].split())
+    data = _decode(prefix[: len(prefix) // 4 * 4])
+    return recognise(data) if data and len(data) >= SMALLEST_MEDIA_BYTES else None
+
+
+def _decode(payload: str) -> bytes | None:
+    """None if it is not base64."""
+    if not payload.isascii():  # translating 30 MB of other letters takes 3 s
+        return None
+    try:
+        return pybase64.b64decode(payload, validate=True)
+    except ValueError:
+        bare = payload.translate(TO_STANDARD).rstrip("=")
+    try:
+        return pybase64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
+        return None
+
+
+def _check_size(payload: str, max_bytes: int) -> None:
+    size = len(payload) * 3 // 4
+    if size > max_bytes:  # line ends and padding may be the reason
+        size = (len(payload) - sum(map(payload.count, string.whitespace + "="))) * 3 // 4
+    if size > max_bytes:
+        raise TooLarge(f"{size} bytes are over the limit of {max_bytes}")
+
+
+def _refuse_names(text: str) -> None:
+    if len(text) > LONGEST_NAME:
+        return
+    if URL.fullmatch(text):
+        raise InvalidInput("a URL, which is never fetched: send the media in base64")
+    if PATH.fullmatch(text):
+        raise InvalidInput("a file name, which is never opened: send the media in base64")

@@ -1,0 +1,70 @@
+"""How errors look to HTTP clients: one status per kind, one body for every Weaviate module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from starlette.responses import Response
+
+from weaviate_prism import errors
+from weaviate_prism.errors import PrismError
+
+T = TypeVar("T")
+
+# Weaviate never retries, whatever the status; 5xx is kept for what is not the client's doing.
+STATUS: Mapping[type[PrismError], HTTPStatus] = {
+    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Unsupported: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+# A message ends up in logs and in Weaviate's own error; 10,000 bad items need not be listed there.
+MESSAGE_CHARS = 4096
+
+
+def error_response(error: PrismError, headers: Mapping[str, str] | None = None) -> Response:
+    return error_body(error.message, STATUS[type(error)], headers)
+
+
+def error_body(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Weaviate's modules read the text from different keys and want a string in each."""
+    keys = ("error", "detail", "message", "title")
+    body = msgspec.json.encode(dict.fromkeys(keys, message[:MESSAGE_CHARS]))
+    return Response(body, status, headers, media_type="application/json")
+
+
+def complete(results: Mapping[str, T | PrismError]) -> dict[str, T]:
+    """The results by name, if all of them are there.
+
+    Raises:
+        PrismError: names every bad item; of the kind with the highest status among them.
+    """
+    bad = {name: result for name, result in results.items() if isinstance(result, PrismError)}
+    if bad:
+        raise combined(bad)
+    return {name: result for name, result in results.items() if not isinstance(result, PrismError)}
+
+
+def combined(bad: Mapping[str, PrismError]) -> PrismError:
+    worst = max(bad.values(), key=lambda error: STATUS[type(error)])
+    return type(worst)(joined([error.about(name).message for name, error in bad.items()]))
+
+
+def joined(messages: list[str]) -> str:
+    """`images[3]: not a picture; texts[0]: too long`, cut at whole messages with a count of the rest."""
+    text = ""
+    for number, message in enumerate(messages):
+        rest = f"; and {len(messages) - number} more"
+        if text and len(text) + len(message) + len(rest) > MESSAGE_CHARS:
+            return text + rest
+        text = f"{text}; {message}" if text else message
+    return text

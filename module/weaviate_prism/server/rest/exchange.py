@@ -1,0 +1,114 @@
+"""One HTTP exchange with Weaviate: body in, JSON out, and the work dropped when the client leaves.
+
+Knows nothing of what is asked: a `Contract` says how a body is read and answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive
+
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import InvalidInput, TooLarge
+from weaviate_prism.server.requests import DisconnectError, Requests, first, run_sized
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract(Generic[T]):
+    """What one stock module of Weaviate sends and expects."""
+
+    path: str
+    parse: Callable[[bytearray, Settings], T]  # pure; may run on any thread
+    answer: Callable[[T, Engine, float], Awaitable[bytes]]  # JSON; the float is the deadline, time.monotonic()
+
+
+def endpoint(contract: Contract[Any], engine: Engine, requests: Requests) -> Callable[[Request], Awaitable[Response]]:
+    """The POST handler of a contract."""
+
+    async def respond(request: Request) -> Response:
+        with requests.one(f"http {contract.path}"):
+            deadline = time.monotonic() + engine.settings.request_timeout
+            body = read_body(request, engine.settings, deadline)
+            answer = await first(work(await body, deadline), disconnect(request.receive))
+        return Response(answer, media_type="application/json")
+
+    async def work(body: bytearray, deadline: float) -> bytes:
+        parsed = await run_sized(engine, len(body), contract.parse, body, engine.settings)
+        del body  # 30 MB of base64 need not wait in memory for the device
+        return await contract.answer(parsed, engine, deadline)
+
+    return respond
+
+
+async def read_body(request: Request, settings: Settings, deadline: float) -> bytearray:
+    """The whole body, whatever its Content-Type.
+
+    Raises:
+        TooLarge: before anything is read where Content-Length tells.
+        InvalidInput: the client takes longer to send it than its answer may take.
+        DisconnectError: the client left.
+    """
+    limit = settings.max_request_bytes
+    # uvicorn's parser lets nothing but digits through
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large(limit)
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise DisconnectError
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > limit:
+                    raise too_large(limit)
+    except TimeoutError:
+        raise InvalidInput(f"the body took longer than {settings.request_timeout:g} s to arrive") from None
+    return body
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit} bytes (max_request_bytes)")
+
+
+async def disconnect(receive: Receive) -> NoReturn:
+    """Waits until the client closes the connection.
+
+    Raises:
+        DisconnectError: it did.
+    """
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise DisconnectError
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytearray) -> T:
+    """The body as the typed struct of `decoder`.
+
+    Raises:
+        InvalidInput: names the place where it differs.
+    """
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError:
+        raise InvalidInput("the body has a string that is not UTF-8") from None
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        place = path.strip("`.")
+        raise InvalidInput(f"{place}: {what}" if place else f"the body: {what}") from None
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidInput("the body is nested too deeply") from None

@@ -1,0 +1,43 @@
+"""GET /.well-known/live and /ready, /meta, /metrics: what Weaviate, Kubernetes and Prometheus ask.
+
+Nothing here waits for a model: Weaviate allows a probe 500 ms, and a slow /meta makes its clients
+fail to connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import Unavailable
+
+
+def routes(engine: Engine) -> list[Route]:
+    """The four routes; Starlette adds HEAD to each."""
+
+    async def live(request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def ready(request: Request) -> Response:
+        if not engine.ready():
+            raise Unavailable("not ready: models are loading, or the service is shutting down")
+        return Response(status_code=204)
+
+    async def meta(request: Request) -> Response:
+        return Response(msgspec.json.encode(engine.info(), order="deterministic"), media_type="application/json")
+
+    async def metrics(request: Request) -> Response:
+        text = await asyncio.to_thread(engine.metrics.exposition)
+        return Response(text, media_type="text/plain; version=0.0.4")
+
+    return [
+        Route("/.well-known/live", live),
+        Route("/.well-known/ready", ready),
+        Route("/meta", meta),
+        Route("/metrics", metrics),
+    ]

@@ -1,0 +1,157 @@
+"""The gRPC door: prism.v1 in front of the engine. Translating is in `rpc_messages.py`, serving in `rpc_server.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+import grpc.aio
+import numpy as np
+
+from weaviate_prism import errors
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import InvalidInput, PrismError
+from weaviate_prism.server import rpc_messages as messages
+from weaviate_prism.server.requests import Requests, run_sized
+from weaviate_prism.v1 import prism_pb2 as pb
+from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
+from weaviate_prism.values import Vector
+
+T = TypeVar("T")
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+API_VERSION = 1
+
+CODES: Mapping[type[PrismError], grpc.StatusCode] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Unauthorized: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Internal: grpc.StatusCode.INTERNAL,
+}
+
+# The message travels percent-encoded in a header, and 8 KiB of headers is what gRPC accepts.
+MESSAGE_CHARS = 800
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+class Door:
+    """What every call shares: counting, the deadline, and one status per kind of error."""
+
+    def __init__(self, engine: Engine, requests: Requests) -> None:
+        self.engine = engine
+        self.requests = requests
+
+    async def answered(self, name: str, context: Context, work: Awaitable[T]) -> T:
+        """The result of `work`; a `PrismError` ends the call with its code."""
+        try:
+            with self.requests.one(f"grpc {name}"):
+                return await work
+        except PrismError as error:
+            failure = error
+        return await context.abort(CODES[type(failure)], failure.message[:MESSAGE_CHARS])
+
+    def deadline(self, context: Context) -> float:
+        """When the caller stops waiting, in the time of `time.monotonic()`."""
+        remaining = context.time_remaining()
+        if remaining is None:  # the stubs forget callers without a deadline
+            remaining = self.engine.settings.request_timeout
+        return time.monotonic() + remaining
+
+
+class Vectorizer(pb_grpc.VectorizerServicer):
+    """prism.v1.Vectorizer"""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def Vectorize(self, request: pb.VectorizeRequest, context: Context) -> pb.VectorizeResponse:
+        return await self._door.answered("Vectorize", context, self._vectorize(request, self._door.deadline(context)))
+
+    async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> pb.VectorizeResponse:
+        engine = self._door.engine
+        task, priority = messages.task(request.task)
+        targets = messages.targets(request)
+        if not request.items:
+            raise InvalidInput("items: at least one is needed")
+        items = await run_sized(engine, request.ByteSize(), messages.items, request.items)
+        results = await together(
+            engine.vectorize(items, task=task, target=target, priority=priority, deadline=deadline)
+            for target in targets.values()
+        )
+        response = pb.VectorizeResponse()
+        for name, of_target in zip(targets, results, strict=True):
+            response.blocks.append(messages.block(name, of_target))
+            response.errors.extend(item_errors(of_target, name))
+        return response
+
+
+class Reranker(pb_grpc.RerankerServicer):
+    """prism.v1.Reranker"""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def Rerank(self, request: pb.RerankRequest, context: Context) -> pb.RerankResponse:
+        return await self._door.answered("Rerank", context, self._rerank(request, self._door.deadline(context)))
+
+    async def _rerank(self, request: pb.RerankRequest, deadline: float) -> pb.RerankResponse:
+        engine = self._door.engine
+        if not request.documents:
+            raise InvalidInput("documents: at least one is needed")
+        query = messages.item(request.query)
+        if isinstance(query, PrismError):
+            raise query.about("query")
+        documents = await run_sized(engine, request.ByteSize(), messages.items, request.documents)
+        results = await engine.rerank(
+            query, documents, model=request.model, instruction=request.instruction, deadline=deadline
+        )
+        scores = [LOWEST if isinstance(result, PrismError) else result for result in results]
+        return pb.RerankResponse(scores=scores, errors=item_errors(results))
+
+
+class Module(pb_grpc.ModuleServicer):
+    """prism.v1.Module"""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def Info(self, request: pb.InfoRequest, context: Context) -> pb.InfoResponse:
+        return await self._door.answered("Info", context, self._info())
+
+    async def _info(self) -> pb.InfoResponse:
+        return messages.info(self._door.engine.info(), API_VERSION)
+
+
+async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; the first `PrismError` cancels the other calls and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except* PrismError as failed:
+        first = failed.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise first
+
+
+def item_errors(results: Sequence[Vector | float | PrismError], target: str = "") -> list[pb.ItemError]:
+    return [
+        pb.ItemError(index=index, message=result.message, code=code_number(result), target=target)
+        for index, result in enumerate(results)
+        if isinstance(result, PrismError)
+    ]
+
+
+def code_number(error: PrismError) -> int:
+    """The google.rpc.Code, which is what gRPC's own status codes are numbered by."""
+    number: int = CODES[type(error)].value[0]
+    return number

@@ -1,0 +1,134 @@
+"""Between the messages of prism.v1 and the values of the engine. A field that cannot be honoured is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weaviate_prism import media
+from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
+from weaviate_prism.v1 import prism_pb2 as pb
+from weaviate_prism.values import EngineInfo, Image, Item, Modality, Part, Priority, Target, Task, Text, Vector, Video
+
+TASKS = {pb.TASK_DOCUMENT: (Task.DOCUMENT, Priority.BULK), pb.TASK_QUERY: (Task.QUERY, Priority.QUERY)}
+MODALITIES = {
+    pb.MODALITY_TEXT: Modality.TEXT,
+    pb.MODALITY_IMAGE: Modality.IMAGE,
+    pb.MODALITY_VIDEO: Modality.VIDEO,
+}
+WIRE_MODALITIES = {modality: number for number, modality in MODALITIES.items()}
+
+
+def task(number: pb.Task.ValueType) -> tuple[Task, Priority]:
+    """
+    Raises:
+        InvalidInput: unspecified, or a number that this version does not know.
+    """
+    if number not in TASKS:
+        raise InvalidInput(f"task: must be TASK_DOCUMENT or TASK_QUERY, not {number}")
+    return TASKS[number]
+
+
+def targets(request: pb.VectorizeRequest) -> dict[str, Target]:
+    """Targets by their name, at least one.
+
+    Raises:
+        InvalidInput, Unsupported: name the field.
+    """
+    found: dict[str, Target] = {}
+    for number, message in enumerate(request.targets or [pb.Target()]):
+        try:
+            value = target(message)
+        except PrismError as error:
+            raise error.about(f"targets[{number}]") from None
+        if message.name in found:
+            raise InvalidInput(f"targets[{number}]: a second target with the name {message.name!r}")
+        found[message.name] = value
+    return found
+
+
+def target(message: pb.Target) -> Target:
+    if message.fusion not in pb.Fusion.values():
+        raise InvalidInput(f"fusion: {message.fusion} is not known")
+    if message.fusion == pb.FUSION_MEAN:
+        raise Unsupported("fusion: FUSION_MEAN is not supported yet")
+    if message.weights:
+        raise Unsupported("weights: are not supported yet")
+    return Target(message.model, message.dimensions, message.instruction, tuple(message.fields))
+
+
+def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
+    """Each item, or why it cannot be read."""
+    return [item(message) for message in messages]
+
+
+def item(message: pb.Item) -> Item | PrismError:
+    parts = []
+    for number, each in enumerate(message.parts):
+        try:
+            parts.append(part(each))
+        except PrismError as error:
+            return error.about(f"parts[{number}]")
+    return Item(tuple(parts), message.id) if parts else InvalidInput("has no parts")
+
+
+def part(message: pb.Part) -> Part:
+    """
+    Raises:
+        InvalidInput: no content, unknown content, or of another modality than stated.
+        Unsupported: a digest.
+    """
+    content = message.WhichOneof("content")
+    if content == "digest":
+        raise Unsupported("digest: this service stores no media yet")
+    if content == "text":
+        check_modality(message.modality, Modality.TEXT)
+        return Text(message.text, message.field)
+    if content == "data":
+        return media_part(message.data, message)
+    raise InvalidInput("has no content")
+
+
+def media_part(data: bytes, message: pb.Part) -> Part:
+    modality = media.recognise(data)
+    if modality is None:
+        raise InvalidInput("data: neither a picture nor a clip of a known format")
+    check_modality(message.modality, modality)
+    return (Image if modality is Modality.IMAGE else Video)(data, message.field)
+
+
+def check_modality(stated: pb.Modality.ValueType, found: Modality) -> None:
+    if stated not in pb.Modality.values():
+        raise InvalidInput(f"modality: {stated} is not known")
+    if stated != pb.MODALITY_UNSPECIFIED and MODALITIES[stated] is not found:
+        raise InvalidInput(f"modality: stated {MODALITIES[stated]}, but the content is {found}")
+
+
+def block(name: str, results: Sequence[Vector | PrismError]) -> pb.Block:
+    """One row per item; the rows of failed items are zero."""
+    dimensions = next((len(result) for result in results if not isinstance(result, PrismError)), 0)
+    rows = np.zeros((len(results), dimensions), "<f4")
+    for number, result in enumerate(results):
+        if not isinstance(result, PrismError):
+            rows[number] = result
+    return pb.Block(target=name, dimensions=dimensions, vectors=rows.tobytes())
+
+
+def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
+    models = [
+        pb.Model(
+            name=model.name,
+            revision=model.revision,
+            kind=model.kind,
+            modalities=sorted(WIRE_MODALITIES[modality] for modality in model.modalities),
+            dimensions=model.dimensions,
+            max_tokens=model.max_tokens,
+            dtype=model.dtype,
+            device=model.device,
+        )
+        for model in value.models
+    ]
+    return pb.InfoResponse(
+        api_version=api_version, version=value.version, ready=value.ready, models=models, limits=value.limits
+    )

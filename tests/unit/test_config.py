@@ -1,0 +1,76 @@
+"""One field, one flag, one variable, one sentence; strict."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import pytest
+
+from weaviate_prism import config
+from weaviate_prism.config import Settings, SettingsError
+
+
+def test_defaults_need_nothing() -> None:
+    assert config.parse_command([], {}) == Settings()
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    environ = {"PRISM_HTTP_PORT": "1", "PRISM_EMBEDDER": "fake"}
+    settings = config.parse_command(["--http-port", "2"], environ)
+    assert (settings.http_port, settings.embedder) == (2, "fake")
+
+
+def test_every_setting_is_a_flag_and_a_variable() -> None:
+    values = {"int": "4", "float": "1.5", "bool": "true", "str": "x"}
+    for field in dataclasses.fields(Settings):
+        kind = config.kind_of(field.name).lower()
+        text = kind.split("|")[-1] if "|" in kind else values.get(kind, "a,b")
+        by_flag = config.parse_command([config.flag_of(field.name), text], {})
+        assert by_flag == config.parse_command([], {config.env_of(field.name): text})
+        assert config.show(getattr(by_flag, field.name)) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("PRISM_HTTP_PORT", ""),
+        ("PRISM_HTTP_PORT", "80.5"),
+        ("PRISM_HTTP_PORT", "-1"),
+        ("PRISM_HTTP_PORT", "65536"),
+        ("PRISM_GRPC_PORT", "65536"),
+        ("PRISM_REQUEST_TIMEOUT", "nan"),
+        ("PRISM_REQUEST_TIMEOUT", "inf"),
+        ("PRISM_REQUEST_TIMEOUT", "0"),
+        ("PRISM_RERANK_LOGITS", "yes"),
+        ("PRISM_DEVICE", "CUDA"),
+        ("PRISM_DTYPE", "float16"),
+    ],
+)
+def test_a_malformed_variable_is_named_with_its_value(key: str, text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        config.parse_command([], {key: text})
+    assert key in str(raised.value)
+    assert repr(text) in str(raised.value)
+
+
+def test_odd_frames_are_refused() -> None:
+    with pytest.raises(SettingsError, match="video_frames"):
+        Settings(video_frames=7)
+
+
+def test_unknown_variables_are_one_warning_each(caplog: pytest.LogCaptureFixture) -> None:
+    """Kubernetes injects such names for a service called prism; the Go modules have their own."""
+    environ = {"PRISM_SERVICE_PORT": "1", "PRISM_MODULE_TARGET": "x", "PRISM_HOST": "::1", "PATH": "/bin"}
+    with caplog.at_level(logging.WARNING):
+        config.parse_command([], environ)
+    (record,) = caplog.records
+    assert "PRISM_SERVICE_PORT" in record.message
+
+
+def test_no_setting_is_called_port() -> None:
+    assert "port" not in {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_limits_are_the_numbers_that_clients_should_know() -> None:
+    assert Settings().limits()["max_request_bytes"] == 256 * 1024 * 1024
