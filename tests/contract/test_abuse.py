@@ -1,0 +1,119 @@
+"""A thousand requests that nobody should send; then one good one, which is answered as before."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from contract.running import InProcess
+from contract.samples import b64, clip, picture
+from contract.test_vectorize import post
+
+STRINGS = [
+    "",
+    "a",
+    "!",
+    "=",
+    "AAAA",
+    "\x00",
+    "data:",
+    "data:,",
+    "data:;base64,",
+    "data:image/png;base64,AAAA",
+    "ab" * 32,
+]
+STRINGS += ["file:///etc/passwd", "/etc/passwd", "http://127.0.0.1:1/x.png", "\N{GRINNING FACE}" * 50, "<|image_pad|>"]
+RAW = [
+    b"",
+    b"{",
+    b"nul",
+    b"NaN",
+    b"-Infinity",
+    b"1e9999",
+    b'"' * 1000,
+    b"[" * 50_000,
+    b'{"a":' * 50_000,
+    b'{"texts":' + b"[" * 50_000,
+    b'{"texts":["\\ud800"]}',
+    b'{"texts":["\\udfff\\ud800"]}',
+    b'{"images":[1e400]}',
+    b'{"texts":[' + b"9" * 5000 + b"]}",
+    b'{"query":"\\ud800","documents":["a"]}',
+    b'{"query":' + b"[" * 50_000,
+    '{"texts":["a"]}'.encode("utf-16"),
+    b'\xef\xbb\xbf{"texts":["a"]}',
+    b'{"texts":["a"]}\x00',
+]
+
+
+def bodies(seed: int) -> Iterator[bytes]:
+    """Without end: noise, cut files, wrong types, odd strings."""
+    dice = random.Random(seed)
+    files = [picture(kind=kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP")] + [clip()]
+    yield from RAW
+    while True:
+        file = dice.choice(files)
+        cut = b64(file[: dice.randrange(1, len(file))])
+        spoilt = bytearray(file)
+        for _ in range(10):
+            spoilt[dice.randrange(len(spoilt))] = dice.randrange(256)
+        yield dice.randbytes(dice.randrange(2000))
+        yield json.dumps({dice.choice(["images", "video"]): [cut, b64(bytes(spoilt))]}).encode()
+        yield json.dumps({"query": dice.choice(STRINGS), "documents": [cut, dice.choice(STRINGS)]}).encode()
+        yield json.dumps({dice.choice(["texts", "images", "video", "audio"]): dice.choices(STRINGS, k=3)}).encode()
+        yield json.dumps({"images": dice.choice([1, None, "x", {"a": []}, [[]], [None], [True], [{}]])}).encode()
+        whole = json.dumps({"images": [b64(file)], "query": "q", "documents": [b64(file)]}).encode()
+        yield whole[: dice.randrange(len(whole))]
+
+
+def test_a_thousand_bad_requests_do_no_harm(http: httpx.Client) -> None:
+    good = {"texts": ["a"], "images": [b64(picture())], "video": [b64(clip())]}
+    before = post(http, **good).json()
+    for number, body in zip(range(1000), bodies(1), strict=False):
+        response = http.post(("/vectorize", "/rerank")[number // 2 % 2], content=body)
+        assert response.status_code < 500, (body[:200], response.text)
+        assert isinstance(response.json(), dict)
+    assert post(http, **good).json() == before
+
+
+def test_noise_instead_of_http_is_survived(service: InProcess) -> None:
+    dice = random.Random(2)
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", service.service.http_port), timeout=20) as client:
+            client.sendall(dice.randbytes(dice.randrange(1, 500)) + b"\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            answer = client.recv(100)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+    assert post(service.http, texts=["a"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("what", "media"),
+    [
+        ("letters", "A" * 30_000_000),
+        ("no base64", "!" * 30_000_000),
+        ("a picture and noise", b64(picture() + b"\xa5" * 22_000_000)),
+        ("a cut clip", b64(clip()[:1000] + b"\0" * 22_000_000)),
+        ("text", "long words " * 2_700_000),
+    ],
+)
+def test_30_mb_are_answered_within_2_seconds(what: str, media: str) -> None:
+    with InProcess() as running:
+        for path, body in (
+            ("/vectorize", {"images": [media]}),
+            ("/vectorize", {"video": [media]}),
+            ("/vectorize", {"texts": [media]}),
+            ("/rerank", {"query": "q", "documents": ["a", media]}),
+            ("/rerank", {"query": media, "documents": ["a"]}),
+        ):
+            content = json.dumps(body).encode()
+            began = time.monotonic()
+            response = running.http.post(path, content=content)
+            assert time.monotonic() - began < 2, (what, path, list(body))
+            assert response.status_code < 500, response.text

@@ -1,0 +1,174 @@
+"""prism.v1.Vectorizer"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from contract.running import InProcess, recorded
+from contract.samples import b64, clip, picture
+from contract.test_vectorize import post
+from weaviate_prism.v1 import prism_pb2 as pb
+from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
+from weaviate_prism.values import Priority, Task
+
+Code = grpc.StatusCode
+
+
+def text(value: str, field: str = "") -> pb.Part:
+    return pb.Part(text=value, field=field)
+
+
+def data(value: bytes, field: str = "", modality: Any = pb.MODALITY_UNSPECIFIED) -> pb.Part:
+    return pb.Part(data=value, field=field, modality=modality)
+
+
+def item(*parts: pb.Part) -> pb.Item:
+    return pb.Item(parts=parts)
+
+
+def request(*items: pb.Item, targets: Any = (), task: Any = pb.TASK_DOCUMENT) -> pb.VectorizeRequest:
+    return pb.VectorizeRequest(task=task, items=items, targets=targets)
+
+
+def rows(block: pb.Block) -> npt.NDArray[np.float32]:
+    return np.frombuffer(block.vectors, "<f4").reshape(-1, block.dimensions)
+
+
+def refused(call: Any, code: grpc.StatusCode) -> str:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    assert raised.value.code() is code
+    return str(raised.value.details())
+
+
+def test_one_block_of_unit_rows_in_request_order(vectorizer: pb_grpc.VectorizerStub) -> None:
+    response = vectorizer.Vectorize(
+        request(item(text("a")), item(data(picture())), item(data(clip())), item(text("a")))
+    )
+    assert not response.errors
+    (block,) = response.blocks
+    assert block.target == ""
+    vectors = rows(block)
+    assert len(vectors) == 4
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert (vectors[0] == vectors[3]).all()
+
+
+def test_both_doors_give_the_same_vector(service: InProcess, vectorizer: pb_grpc.VectorizerStub) -> None:
+    block = vectorizer.Vectorize(request(item(text("a")), item(data(picture())))).blocks[0]
+    stock = post(service.http, texts=["a"], images=[b64(picture())]).json()
+    assert rows(block).tolist() == [stock["textVectors"][0], stock["imageVectors"][0]]
+
+
+def test_the_task_and_the_instruction_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    with InProcess() as running:
+        calls = recorded(running, monkeypatch, "vectorize")
+        stub = pb_grpc.VectorizerStub(running.channel)
+        stub.Vectorize(request(item(text("a")), task=pb.TASK_QUERY))
+        stub.Vectorize(request(item(text("a")), targets=[pb.Target(instruction="Find shapes.")]))
+    assert [(call["task"], call["priority"]) for call in calls] == [
+        (Task.QUERY, Priority.QUERY),
+        (Task.DOCUMENT, Priority.BULK),
+    ]
+    assert calls[1]["target"].instruction == "Find shapes."
+
+
+def test_the_deadline_is_the_callers_or_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with InProcess(request_timeout=7.0) as running:
+        calls = recorded(running, monkeypatch, "vectorize")
+        stub = pb_grpc.VectorizerStub(running.channel)
+        began = time.monotonic()
+        stub.Vectorize(request(item(text("a"))))
+        stub.Vectorize(request(item(text("a"))), timeout=100)
+        took = time.monotonic() - began
+    allowed = [call["deadline"] - began for call in calls]
+    assert 7 <= allowed[0] <= 7 + took
+    assert 99 <= allowed[1] <= 102 + took  # gRPC sends whole seconds, rounded up
+
+
+def test_each_target_reads_its_own_fields(vectorizer: pb_grpc.VectorizerStub) -> None:
+    both = item(text("a", "title"), data(picture(), "still"))
+    targets = [
+        pb.Target(name="words", fields=["title"]),
+        pb.Target(name="looks", fields=["still"], dimensions=4),
+        pb.Target(name="all", fusion=pb.FUSION_JOINT),
+    ]
+    response = vectorizer.Vectorize(request(both, targets=targets))
+    assert [block.target for block in response.blocks] == ["words", "looks", "all"]
+    alone = vectorizer.Vectorize(request(item(text("a")))).blocks[0]
+    assert response.blocks[0].vectors == alone.vectors
+    assert response.blocks[1].dimensions == 4
+    assert len(response.blocks[1].vectors) == 16
+    np.testing.assert_allclose(np.linalg.norm(rows(response.blocks[1])), 1, atol=1e-5)
+    assert response.blocks[2].vectors not in (alone.vectors, response.blocks[1].vectors)
+
+
+def test_a_bad_item_never_fails_its_neighbours(vectorizer: pb_grpc.VectorizerStub) -> None:
+    items = [
+        item(text("a")),
+        item(data(b"neither")),
+        item(),
+        item(pb.Part(digest="ab" * 32)),
+        item(data(picture()[:40])),
+        item(text("x" * 20_000)),
+        item(pb.Part(field="empty")),
+        item(data(picture(), modality=pb.MODALITY_VIDEO)),
+        item(data(picture(), modality=9)),
+        item(data(picture())),
+    ]
+    response = vectorizer.Vectorize(request(*items))
+    bad = {error.index: error for error in response.errors}
+    assert sorted(bad) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert bad[3].code == Code.UNIMPLEMENTED.value[0]
+    assert "digest" in bad[3].message
+    assert {bad[index].code for index in bad if index != 3} == {Code.INVALID_ARGUMENT.value[0]}
+    assert "10000" in bad[5].message.replace(",", "")
+    assert "video" in bad[7].message
+    assert "9" in bad[8].message
+    vectors = rows(response.blocks[0])
+    assert len(vectors) == 10
+    assert not vectors[1:9].any()
+    np.testing.assert_allclose(np.linalg.norm(vectors[[0, 9]], axis=1), 1, atol=1e-5)
+
+
+def test_an_item_without_a_field_of_the_target_fails_for_that_target_only(vectorizer: pb_grpc.VectorizerStub) -> None:
+    targets = [pb.Target(name="words", fields=["title"]), pb.Target(name="looks", fields=["still"])]
+    response = vectorizer.Vectorize(request(item(text("a", "title")), targets=targets))
+    (error,) = response.errors
+    assert (error.index, error.target, error.code) == (0, "looks", Code.INVALID_ARGUMENT.value[0])
+    assert rows(response.blocks[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "named"),
+    [
+        ({"items": []}, Code.INVALID_ARGUMENT, "items"),
+        ({"task": pb.TASK_UNSPECIFIED}, Code.INVALID_ARGUMENT, "task"),
+        ({"task": 7}, Code.INVALID_ARGUMENT, "task"),
+        ({"targets": [pb.Target(weights=[1.0])]}, Code.UNIMPLEMENTED, "targets[0]: weights"),
+        ({"targets": [pb.Target(fusion=pb.FUSION_MEAN)]}, Code.UNIMPLEMENTED, "FUSION_MEAN"),
+        ({"targets": [pb.Target(fusion=9)]}, Code.INVALID_ARGUMENT, "fusion"),  # type: ignore[arg-type]
+        ({"targets": [pb.Target(model="other")]}, Code.NOT_FOUND, "other"),
+        ({"targets": [pb.Target(dimensions=100_000)]}, Code.INVALID_ARGUMENT, "dimensions"),
+        ({"targets": [pb.Target(name="a"), pb.Target(name="a")]}, Code.INVALID_ARGUMENT, "targets[1]"),
+        ({"items": [item(text("a"))] * 51}, Code.INVALID_ARGUMENT, "50"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    vectorizer: pb_grpc.VectorizerStub, changes: dict[str, Any], code: grpc.StatusCode, named: str
+) -> None:
+    fields: dict[str, Any] = {"task": pb.TASK_DOCUMENT, "items": [item(text("a"))], **changes}
+    assert named in refused(lambda: vectorizer.Vectorize(pb.VectorizeRequest(**fields)), code)
+
+
+def test_a_long_name_does_not_break_the_status(vectorizer: pb_grpc.VectorizerStub) -> None:
+    refused(
+        lambda: vectorizer.Vectorize(request(item(text("a")), targets=[pb.Target(model="\N{SNOWMAN}" * 100_000)])),
+        Code.NOT_FOUND,
+    )
