@@ -42,9 +42,9 @@ def serve(argv: Sequence[str]) -> int:
 
 
 def demo(argv: Sequence[str]) -> int:
-    from weaviate_prism.demo import command
+    from weaviate_prism.demo.command import run
 
-    return int(command.run(argv))
+    return run(argv)
 
 
 COMMANDS = {

@@ -32,7 +32,7 @@ from weaviate_prism.video import check_limit
 
 log = logging.getLogger(__name__)
 
-# Pillow's plugins that a client's bytes may reach; no other is ever tried (some run programs or have no limits).
+# Pillow's plugins that a client's bytes may reach; no other is ever tried (Ghostscript's runs a program).
 PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -44,8 +44,8 @@ PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
 }
 BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
-# Pillow walks chunks, segments and blocks in Python, and 30 MB of empty ones take it up to 70 s. Sound headers
-# take milliseconds; the slowest sound pixels (16-bit interlaced PNG) 23 ns each.
+# Pillow walks chunks, segments and blocks in Python, and 30 MB of empty ones take it up to 70 s. Honest headers
+# take milliseconds; the slowest honest pixels (16-bit interlaced PNG) 23 ns each.
 HEADER_SECONDS = 0.5
 SECONDS_PER_PIXEL = 50e-9
 # A usual progressive JPEG has 10 scans. Each one, even of a few bytes, visits all pixels again: 1 ns each.
@@ -133,7 +133,9 @@ def _picture_format(data: bytes) -> str | None:
 def _load(kind: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """The decoded first frame, in whatever mode it has."""
     _check_metadata(kind, data)
-    if data[12:16] == b"VP8X":  # libwebp allocates an animation's canvas as soon as the file is opened
+    if (
+        kind == "WebP" and data[12:16] == b"VP8X"
+    ):  # libwebp allocates an animation's canvas as soon as the file is opened
         _check_pixels(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1, max_pixels)
     reader = _Reader(data)
     picture = PLUGINS[kind](reader)

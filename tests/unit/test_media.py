@@ -237,7 +237,9 @@ def test_thirty_two_bits_are_stretched() -> None:
 @contextmanager
 def within(*, seconds: float, megabytes: int) -> Iterator[None]:
     """Asserts what a block costs at most: CPU time of its thread, and resident memory at its peak."""
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    forget = Path("/proc/self/clear_refs")
+    if forget.exists():  # without it (gVisor), earlier peaks hide lower ones
+        forget.write_text("5")
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
     yield
     assert time.thread_time() - started < seconds
