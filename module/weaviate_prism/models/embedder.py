@@ -18,6 +18,7 @@ from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.features import join
 from weaviate_prism.models.preprocess import Preprocessor, clips_in
+from weaviate_prism.models.threads import forward_threads, use_threads
 from weaviate_prism.values import ModelInfo, Task
 
 # The prompts that `encode_query` and `encode_document` look for, in this order.
@@ -32,6 +33,7 @@ class SentenceEmbedder:
         self._model = model.eval()
         self._preprocessor = Preprocessor(model, info.max_tokens)
         self._padding = padding_of(model)
+        self._threads = forward_threads(model)
         self.identity = _identity(model, info)
 
     @property
@@ -50,6 +52,7 @@ class SentenceEmbedder:
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Embedder`."""
+        use_threads(self._threads)
         features = join([prepared.features for prepared in batch], **self._padding)
         options = {"task": features["task"]} if "task" in features else {}
         try:

@@ -20,6 +20,7 @@ from sentence_transformers.base.modules import Transformer
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Prepared
 from weaviate_prism.models.features import cost_of, group_of
+from weaviate_prism.models.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class Preprocessor:
         return {"video": {"video_metadata": [_metadata(clip) for clip in clips], "do_sample_frames": False}}
 
     def _preprocess(self, inputs: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        use_threads(1)  # inputs are prepared side by side
         if self._copies:
             return dict(self._own_module().preprocess(inputs, **options))
         with self._lock:

@@ -17,6 +17,7 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.embedder import padding_of
 from weaviate_prism.models.features import join
 from weaviate_prism.models.preprocess import Preprocessor, clips_in
+from weaviate_prism.models.threads import forward_threads, use_threads
 from weaviate_prism.values import ModelInfo
 
 
@@ -29,6 +30,7 @@ class CrossEncoderReranker:
         self._activation = torch.nn.Identity() if logits else model.activation_fn
         self._preprocessor = Preprocessor(model, info.max_tokens)
         self._padding = padding_of(model)
+        self._threads = forward_threads(model)
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         """See `models.base.Reranker`."""
@@ -46,6 +48,7 @@ class CrossEncoderReranker:
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
+        use_threads(self._threads)
         features = join([prepared.features for prepared in batch], **self._padding)
         try:
             with torch.inference_mode():
