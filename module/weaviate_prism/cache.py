@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 from weaviate_prism.metrics import Metrics
+from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Vector
 
 # A dict entry, its key of two digests and the array object, measured with sys.getsizeof.
@@ -22,7 +23,7 @@ ENTRY_OVERHEAD = 500
 @dataclass(slots=True)
 class _Flight:
     task: asyncio.Task[Vector]
-    deadline: float
+    ticket: Ticket
     waiters: int = 0
 
 
@@ -36,22 +37,22 @@ class EmbeddingCache:
         self._vectors: OrderedDict[Hashable, Vector] = OrderedDict()
         self._flights: dict[Hashable, _Flight] = {}
 
-    async def get(self, key: Hashable, compute: Callable[[], Awaitable[Vector]], deadline: float) -> Vector:
+    async def get(self, key: Hashable, compute: Callable[[], Awaitable[Vector]], ticket: Ticket) -> Vector:
         """The vector of `key`: known, being computed for somebody else, or computed now.
 
-        `key` must name everything that changes the vector. Work in flight is shared with those whose
-        deadline is no later than its own; it ends when the last of them is gone.
+        `key` must name everything that changes the vector. Work in flight is shared with those who would
+        not get it sooner on their own, and whose deadline is no later; it ends when the last of them is gone.
         """
         if (vector := self._vectors.get(key)) is not None:
             self._vectors.move_to_end(key)
             self._metrics.cache.labels("hit").inc()
             return vector
         flight = self._flights.get(key)
-        if flight is not None and deadline <= flight.deadline + 1.0:
+        if flight is not None and _serves(flight.ticket, ticket):
             self._metrics.cache.labels("shared").inc()
         else:
             self._metrics.cache.labels("miss").inc()
-            flight = _Flight(asyncio.ensure_future(self._fly(key, compute)), deadline)
+            flight = _Flight(asyncio.ensure_future(self._fly(key, compute)), ticket)
             self._flights[key] = flight
             flight.task.add_done_callback(lambda _: self._landed(key, flight))
         return await self._wait(key, flight)
@@ -83,10 +84,15 @@ class EmbeddingCache:
         size = vector.nbytes + ENTRY_OVERHEAD
         if size > self._max_bytes or key in self._vectors:
             return self._vectors.get(key, vector)
-        self._vectors[key] = vector
+        self._vectors[key] = vector = vector.copy()  # a row of its batch would keep the whole batch
         self._bytes += size
         while self._bytes > self._max_bytes:
             _, evicted = self._vectors.popitem(last=False)
             self._bytes -= evicted.nbytes + ENTRY_OVERHEAD
         self._metrics.cache_bytes.set(self._bytes)
         return vector
+
+
+def _serves(flying: Ticket, wanted: Ticket) -> bool:
+    """Whether work under one ticket is as good as under the other, give or take a second."""
+    return wanted.deadline <= flying.deadline + 1.0 and flying.due <= wanted.due + 1.0

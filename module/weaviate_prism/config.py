@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import logging
 import math
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -77,12 +76,13 @@ class Settings:
     max_request_bytes: int = setting(256 * MIB, "Largest HTTP body or gRPC message.", low=1)
     max_items: int = setting(10_000, "Most items or documents in one request.", low=1)
     max_queue: int = setting(20_000, "Most items waiting in the service; more are refused.", low=1)
+    max_queue_bytes: int = setting(2048 * MIB, "Most bytes of HTTP bodies in the service at once.", low=1)
     max_text_bytes: int = setting(256 * 1024, "Longest text; the model itself cuts at its own token limit.", low=1)
     max_image_bytes: int = setting(32 * MIB, "Largest encoded picture.", low=1)
     max_image_pixels: int = setting(64_000_000, "Largest picture, width times height.", low=1)
     max_video_bytes: int = setting(128 * MIB, "Largest encoded clip.", low=1)
     max_video_pixels: int = setting(3840 * 2160, "Largest frame of a clip, width times height.", low=1)
-    max_video_seconds: float = setting(600.0, "Longest clip.", low=0.1)
+    max_video_seconds: int = setting(600, "Longest clip.", low=1)
     max_video_frames: int = setting(36_000, "Most frames in a clip: 10 minutes at 60 a second.", low=1)
     video_frames: int = setting(8, "Frames taken from a clip, spread evenly; must be even.", low=2)
 
@@ -196,11 +196,11 @@ def show(default: object) -> str:
 
 
 def _types() -> Mapping[str, Any]:
-    return types.MappingProxyType(typing.get_type_hints(Settings))
+    return typing.get_type_hints(Settings)
 
 
 def parse_command(argv: Sequence[str], environ: Mapping[str, str], prog: str = "prism serve") -> Settings:
-    """Settings from a command line, for callers outside `cli.py` (tests, benchmarks)."""
+    """Settings from a command line and the environment."""
     parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False)
     add_flags(parser)
     return load(vars(parser.parse_args(argv)), environ)

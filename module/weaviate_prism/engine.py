@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,12 +32,12 @@ from weaviate_prism.errors import (
     Unavailable,
     Unsupported,
 )
-from weaviate_prism.intake import Intake, digest, size_of
+from weaviate_prism.intake import Intake, check_count, check_instruction, digest, size_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content, Embedder, Prepared, Reranker
 from weaviate_prism.models.registry import Models, load_models
 from weaviate_prism.scheduler import Stage, Ticket, ticket
-from weaviate_prism.values import EngineInfo, Item, ModelInfo, Part, Priority, Target, Task, Text, Vector
+from weaviate_prism.values import EngineInfo, Item, Modality, ModelInfo, Part, Priority, Target, Task, Text, Vector
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,13 @@ T = TypeVar("T")
 CpuStage = Stage[Callable[[], Any], Any]
 DeviceStage = Stage[Prepared, npt.NDArray[np.float32]]
 
-# Inputs of one kind of work that may be decoded and not yet run: a prepared 640x480 picture takes 7.4 MB, so
-# this bounds memory near 1 GB while a device never waits (a batch is some 10 of them). Query vectors are few
-# and do not queue here.
+# Inputs of one kind of work (queries, bulk, documents) that may be decoded and not yet run. A batch is some 10
+# pictures, so a device never waits; a prepared picture of 640x480 takes 7.4 MB, one of 1,800 tokens 43 MB.
 PREPARED_AHEAD = 128
 # Hashing this much takes about 0.2 ms: more is not done on the event loop.
 HASH_INLINE_BYTES = 256 * 1024
+# Items of one request that start in one turn of the event loop: 10,000 at once held it for 1.5 s.
+TASKS_AT_ONCE = 64
 # What a document that cannot be scored gets, where such are ranked last: below any score of any model.
 LOWEST_SCORE = float(np.finfo(np.float32).min)
 
@@ -66,13 +67,16 @@ class Engine:
         self._models: Models | None = None
         self._ready = False
         self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._bulk_ahead = asyncio.Semaphore(PREPARED_AHEAD)
+        self._ahead = {priority: asyncio.Semaphore(PREPARED_AHEAD) for priority in Priority}
         self._documents_ahead = asyncio.Semaphore(PREPARED_AHEAD)
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
         self._cpu: CpuStage = Stage(
-            "cpu", lambda jobs: [job() for job in jobs], metrics=self.metrics, threads=max(1, usable_cores() - 1)
+            "cpu",
+            lambda jobs: [job() for job in jobs],
+            metrics=self.metrics,
+            threads=max(1, usable_cores() - 1),
+            on_death=self._fail_from_thread,
         )
         self._devices: dict[str, DeviceStage] = {}
 
@@ -99,14 +103,9 @@ class Engine:
         """Returns, with the reason, only when a model failed to load or its thread died."""
         return await asyncio.shield(self._failure)
 
-    async def drain(self, timeout: float) -> bool:
-        """Not ready any more; True once all work in flight is answered, False if `timeout` seconds were not enough."""
+    def drain(self) -> None:
+        """Not ready any more; the doors finish what is in flight."""
         self._ready = False
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
 
     def close(self) -> None:
         """Ends the threads; what still waits fails with Unavailable."""
@@ -121,10 +120,18 @@ class Engine:
         models = [model.info for _, model in self._models.by_kind()] if self._models else []
         return EngineInfo(__version__, self.ready(), models, self.settings.limits())
 
-    async def run_in_pool(self, function: Callable[..., T], *args: Any) -> T:
-        """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding."""
-        now_due = ticket(Priority.QUERY, time.monotonic() + self.settings.request_timeout)
-        result: T = await asyncio.wrap_future(self._cpu.submit(lambda: function(*args), now_due))
+    async def run_in_pool(self, function: Callable[..., T], *args: Any, deadline: float) -> T:
+        """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding.
+
+        Raises:
+            DeadlineExceeded
+        """
+        due = ticket(Priority.QUERY, deadline)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                result: T = await asyncio.wrap_future(self._cpu.submit(lambda: function(*args), due))
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed while the request waited to be read") from None
         return result
 
     # -- vectorizing --------------------------------------------------------------------------
@@ -147,10 +154,10 @@ class Engine:
             Unavailable, Overloaded, NotFound, Unsupported, InvalidInput: nothing can be computed at all.
         """
         embedder = self._embedder(target)
-        self._check_request(len(items))
+        self._check_request(len(items), target.instruction)
         due = ticket(priority, deadline)
-        work = [self._vectorize_one(embedder, item, task, target, due) for item in items]
-        return await self._answer_all(work, deadline)
+        work = (self._vectorize_one(embedder, item, task, target, due) for item in items)
+        return await self._answer_all(work, len(items), deadline)
 
     async def _vectorize_one(
         self, embedder: Embedder, item: Item | PrismError, task: Task, target: Target, due: Ticket
@@ -158,22 +165,20 @@ class Engine:
         parts = self._intake.parts(item, embedder.info, target.fields)
         if len(parts) > 1 and not embedder.joint:
             raise Unsupported(f"{embedder.info.name} takes one part at a time; this item has {len(parts)}")
-        digests = await self._digests(parts)
-        key = (embedder.identity, self.settings.video_frames, task, target.instruction, digests)
+        digests = await self._digests(parts, due.deadline)
+        key = (embedder.identity, self.settings.video_frames, task, digest(Text(target.instruction)), digests)
 
         async def embed() -> Vector:
-            if due.priority is Priority.QUERY:
-                return await self._embed(embedder, parts, task, target.instruction, due)
-            async with self._bulk_ahead:
+            async with self._ahead[due.priority]:
                 return await self._embed(embedder, parts, task, target.instruction, due)
 
-        vector = await self._cache.get(key, embed, due.deadline)
+        vector = await self._cache.get(key, embed, due)
         return normalised(vector[: target.dimensions]) if target.dimensions else normalised(vector)
 
-    async def _digests(self, parts: Sequence[Part]) -> tuple[tuple[str, bytes], ...]:
+    async def _digests(self, parts: Sequence[Part], deadline: float) -> tuple[tuple[str, bytes], ...]:
         if sum(size_of(part) for part in parts) <= HASH_INLINE_BYTES:
             return tuple(digest(part) for part in parts)
-        return await self.run_in_pool(lambda: tuple(digest(part) for part in parts))
+        return await self.run_in_pool(lambda: tuple(digest(part) for part in parts), deadline=deadline)
 
     async def _embed(
         self, embedder: Embedder, parts: Sequence[Part], task: Task, instruction: str, due: Ticket
@@ -201,10 +206,12 @@ class Engine:
 
         Raises:
             Unavailable, Overloaded, NotFound, Unsupported: nothing can be scored at all.
-            InvalidInput, TooLarge: the query is wrong.
+            InvalidInput, TooLarge: the query is wrong, or empty: Weaviate sends "" for a search that names none.
         """
         reranker = self._reranker(model)
-        self._check_request(len(documents))
+        self._check_request(len(documents), instruction)
+        if all(part == Text("", part.field) for part in query.parts):
+            raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")
         due = ticket(Priority.QUERY, deadline)
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
@@ -214,8 +221,8 @@ class Engine:
             raise DeadlineExceeded("the deadline passed while the query was decoded") from None
         except PrismError as error:
             raise error.about("query") from None
-        work = [self._score_one(reranker, asked, document, instruction, due) for document in documents]
-        return [self._ranked(answer) for answer in await self._answer_all(work, deadline)]
+        work = (self._score_one(reranker, asked, document, instruction, due) for document in documents)
+        return [self._ranked(answer) for answer in await self._answer_all(work, len(documents), deadline)]
 
     async def _score_one(
         self, reranker: Reranker, asked: Sequence[Content], document: Item | PrismError, instruction: str, due: Ticket
@@ -240,35 +247,42 @@ class Engine:
         """The model's finite answer for one prepared input."""
         stage = self._devices[info.kind]
         result = await asyncio.wrap_future(stage.submit(prepared, due, cost=prepared.cost, group=prepared.group))
-        if not np.isfinite(result).all():
-            raise Internal(f"{info.name} answered with a number that is not finite")
+        if not np.isfinite(result).all() or (result.ndim and not result.any()):
+            raise Internal(f"{info.name} answered with numbers that are not finite, or all zero")
         return result
 
-    async def _answer_all(self, work: Sequence[Coroutine[Any, Any, T]], deadline: float) -> list[T | PrismError]:
+    async def _answer_all(
+        self, work: Iterable[Coroutine[Any, Any, T]], count: int, deadline: float
+    ) -> list[T | PrismError]:
         """Runs the work of one request side by side; each failure stays in its place."""
-        self._in_flight += len(work)
-        self._idle.clear()
+        self._in_flight += count
+        answers = []
         try:
-            return await asyncio.gather(*(self._answer(one, deadline) for one in work))
+            async with asyncio.TaskGroup() as group:
+                for number, one in enumerate(work, 1):
+                    answers.append(group.create_task(self._answer(one, deadline)))
+                    if number % TASKS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
         finally:
-            self._in_flight -= len(work)
-            if not self._in_flight:
-                self._idle.set()
+            self._in_flight -= count
+        return [answer.result() for answer in answers]
 
     async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await work
         except TimeoutError:
-            error: PrismError = DeadlineExceeded("the deadline passed before the model was done")
-        except PrismError as raised:
-            error = raised
+            return self._counted(DeadlineExceeded("the deadline passed before the model was done"))
+        except PrismError as error:
+            return self._counted(error)
+
+    def _counted(self, error: PrismError) -> PrismError:
         self.metrics.errors.labels(error.kind).inc()
         return error
 
-    def _check_request(self, count: int) -> None:
-        if count > self.settings.max_items:
-            raise TooLarge(f"{count} items in one request are over the limit of {self.settings.max_items} (max_items)")
+    def _check_request(self, count: int, instruction: str) -> None:
+        check_count(count, self.settings)
+        check_instruction(instruction)
         if self._in_flight + count > self.settings.max_queue:
             raise Overloaded(f"{self._in_flight} items are waiting; the limit is {self.settings.max_queue} (max_queue)")
 
@@ -301,27 +315,29 @@ class Engine:
             raise NotFound(f"model {wanted!r} is not loaded; the {info.kind} is {info.name!r}")
 
     def _device_stage(self, kind: str, model: Embedder | Reranker) -> DeviceStage:
-        loop = asyncio.get_running_loop()
         return Stage(
             kind,
             lambda batch: list(model.forward(batch)),
             metrics=self.metrics,
             batch_cost=self.settings.batch_cost or default_batch_cost(model.info.device),
-            on_death=lambda reason: loop.call_soon_threadsafe(self._fail, reason),
+            on_death=self._fail_from_thread,
         )
+
+    def _fail_from_thread(self, reason: str) -> None:
+        self._loop.call_soon_threadsafe(self._fail, reason)
 
     def _fail(self, reason: str) -> None:
         if not self._failure.done():
             self._failure.set_result(reason)
 
     async def _warm_up(self) -> None:
-        """Runs every model once, so that the first request does not pay for lazy initialisation."""
+        """Runs every model that reads text once, so that the first request does not pay for lazy initialisation."""
         deadline = time.monotonic() + 600.0
         models, text = self._loaded(), Item((Text("warm-up"),))
         answers: list[object] = []
-        if models.embedder:
+        if models.embedder and Modality.TEXT in models.embedder.info.modalities:
             answers += await self.vectorize([text], task=Task.QUERY, priority=Priority.QUERY, deadline=deadline)
-        if models.reranker:
+        if models.reranker and Modality.TEXT in models.reranker.info.modalities:
             answers += await self.rerank(text, [text], deadline=deadline)
         for answer in answers:
             if isinstance(answer, PrismError):

@@ -5,7 +5,6 @@
      ├─ TooLarge          the item is over a limit; the message names item and limit
      ├─ Unsupported       well-formed, but this service or model does not do it (yet)
      ├─ NotFound          names a model that is not loaded
-     ├─ Unauthorized      the API key is missing or wrong
      ├─ Overloaded        no room in the queue
      ├─ DeadlineExceeded  could not be answered in the time that the caller gives
      ├─ Unavailable       not ready: loading, or draining before the end
@@ -16,13 +15,16 @@ Each door has one table from these classes to its own codes, and a test proves b
 
 from __future__ import annotations
 
+# A message ends up in logs and in Weaviate's own error; parts of it may be a client's words.
+MESSAGE_CHARACTERS = 4096
+
 
 class PrismError(Exception):
     """An error whose message is fit for the client: no paths, no tracebacks, no payloads."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = message[:MESSAGE_CHARACTERS]
+        super().__init__(self.message)
 
     @property
     def kind(self) -> str:
@@ -51,10 +53,6 @@ class NotFound(PrismError):
     """Names a model that is not loaded."""
 
 
-class Unauthorized(PrismError):
-    """The API key is missing or wrong."""
-
-
 class Overloaded(PrismError):
     """The queue is full."""
 
@@ -69,3 +67,12 @@ class Unavailable(PrismError):
 
 class Internal(PrismError):
     """A fault of the service or the model."""
+
+
+def check_limit(thing: str, value: float, unit: str, limit: float, setting: str) -> None:
+    """
+    Raises:
+        TooLarge: naming value, limit and setting.
+    """
+    if value > limit:
+        raise TooLarge(f"{thing} of {value:.12g} {unit} is over the limit of {limit:.12g} ({setting})")

@@ -9,11 +9,14 @@ import hashlib
 from collections.abc import Sequence
 
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.media import MediaDecoder
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content
 from weaviate_prism.values import Image, Item, ModelInfo, Part, Text
+
+# Published instructions have 50 to 300; longer ones would push out what they are about.
+MAX_INSTRUCTION_CHARACTERS = 2000
 
 
 class Intake:
@@ -35,7 +38,7 @@ class Intake:
             raise item
         parts = [part for part in item.parts if not fields or part.field in fields]
         if not parts:
-            raise InvalidInput(f"has no part of the fields {', '.join(fields)}" if fields else "has no parts")
+            raise InvalidInput("has no part of the target's fields" if fields else "has no parts")
         for part in parts:
             self._check(part, info)
             self._metrics.items.labels(info.kind, part.modality).inc()
@@ -55,8 +58,8 @@ class Intake:
             raise Unsupported(f"{info.name} does not take {part.modality}, only {known}")
         limit = self._settings.max_text_bytes
         # At most 4 bytes a character: short texts need no encoding to be sure.
-        if isinstance(part, Text) and len(part.text) * 4 > limit and (size := len(encoded(part.text))) > limit:
-            raise TooLarge(f"a text of {size} bytes is over the limit of {limit} (max_text_bytes)")
+        if isinstance(part, Text) and len(part.text) * 4 > limit:
+            check_limit("a text", len(encoded(part.text)), "bytes", limit, "max_text_bytes")
 
     def _decode(self, part: Part) -> Content:
         if isinstance(part, Text):
@@ -66,6 +69,24 @@ class Intake:
         except PrismError as error:
             self._metrics.decode_failures.labels(part.modality).inc()
             raise (error.about(part.field) if part.field else error) from None
+
+
+def check_count(count: int, settings: Settings) -> None:
+    """For doors too: before they make anything of a million empty strings.
+
+    Raises:
+        TooLarge
+    """
+    check_limit("a request", count, "items", settings.max_items, "max_items")
+
+
+def check_instruction(instruction: str) -> None:
+    """
+    Raises:
+        TooLarge
+    """
+    if len(instruction) > MAX_INSTRUCTION_CHARACTERS:
+        raise TooLarge(f"instruction: {len(instruction)} characters are over {MAX_INSTRUCTION_CHARACTERS}")
 
 
 def digest(part: Part) -> tuple[str, bytes]:

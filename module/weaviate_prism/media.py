@@ -25,10 +25,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from weaviate_prism import video
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, PrismError
+from weaviate_prism.errors import InvalidInput, PrismError, check_limit
 from weaviate_prism.models.base import Clip
 from weaviate_prism.values import Modality
-from weaviate_prism.video import check_limit
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class MediaDecoder:
             InvalidInput: not a picture, damaged or truncated.
             TooLarge: over a limit; seen before any pixel is decoded.
         """
-        check_limit("picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")
+        check_limit("a picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")
         kind = _picture_format(data)
         if kind is None:
             raise InvalidInput(f"not a picture in a known format ({', '.join(PLUGINS)})")
@@ -152,7 +151,7 @@ def _load(kind: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 
 
 def _check_pixels(width: int, height: int, limit: int) -> None:
-    check_limit("picture", width * height, f"pixels ({width}x{height})", limit, "max_image_pixels")
+    check_limit("a picture", width * height, f"pixels ({width}x{height})", limit, "max_image_pixels")
 
 
 class _Reader(io.BytesIO):

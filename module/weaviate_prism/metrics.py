@@ -25,7 +25,10 @@ class Metrics:
             "prism_request_seconds", "Whole time of a request.", ["door"], buckets=SECONDS, registry=self.registry
         )
         self.errors = Counter(
-            "prism_errors", "Items or requests refused or failed, by kind.", ["kind"], registry=self.registry
+            "prism_errors",
+            "Items refused or failed, by kind.",
+            ["kind"],
+            registry=self.registry,
         )
         self.items = Counter(
             "prism_items", "Items taken in, by kind of work and modality.", ["work", "modality"], registry=self.registry

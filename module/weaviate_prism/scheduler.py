@@ -176,13 +176,20 @@ class Stage(Generic[P, R]):
 
     def _work(self) -> None:
         try:
-            while (batch := self._next_batch()) is not None:
-                self._process(batch)
+            while self._turn():
+                pass
         except BaseException as error:  # whatever ends the thread must be told, or callers wait forever
             log.critical("the %s thread died", self.name, exc_info=error)
             reason = f"the {self.name} thread died: {type(error).__name__}"
             self.close(reason)
             self._on_death(reason)
+
+    def _turn(self) -> bool:
+        """One batch; its own frame, so that an idle thread holds no payload."""
+        batch = self._next_batch()
+        if batch is not None:
+            self._process(batch)
+        return batch is not None
 
     def _next_batch(self) -> list[Job[P, R]] | None:
         """Waits for work; None when the stage is closed."""
@@ -221,7 +228,7 @@ class Stage(Generic[P, R]):
             for job in batch:
                 job.future.set_exception(Internal("the device failed"))
             raise
-        except Exception as error:  # confined to the batch, then to the job
+        except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
             self._split(batch, error)
         else:
             for job, result in zip(batch, results, strict=True):
@@ -229,7 +236,7 @@ class Stage(Generic[P, R]):
             self._metrics.stage_seconds.labels(self.name).observe(self._clock() - started)
             self._metrics.batch_items.labels(self.name).observe(len(batch))
 
-    def _split(self, batch: Sequence[Job[P, R]], error: Exception) -> None:
+    def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
         if len(batch) == 1:
             batch[0].future.set_exception(self._fit_for_client(error))
             return
@@ -245,13 +252,13 @@ class Stage(Generic[P, R]):
                         job.future.set_exception(Internal("the device failed"))
                 raise
 
-    def _fit_for_client(self, error: Exception) -> PrismError:
+    def _fit_for_client(self, error: BaseException) -> PrismError:
         if isinstance(error, PrismError):
             return error
         if isinstance(error, MemoryError):
-            return TooLarge("does not fit into the device's memory")
+            return TooLarge("does not fit into the memory that is left")
         log.error("%s failed", self.name, exc_info=error)
-        return Internal("the model failed on this item; the service's log has the details")
+        return Internal("the service failed on this item; its log has the details")
 
 
 def ticket(priority: Priority, deadline: float, clock: Callable[[], float] = time.monotonic) -> Ticket:

@@ -84,7 +84,6 @@ class Item:
     """One thing to vectorize or to rank: one part, or several that belong together."""
 
     parts: tuple[Part, ...]
-    id: str = ""  # the object's UUID where the door knows it; only for messages and logs
 
 
 @dataclass(frozen=True, slots=True)

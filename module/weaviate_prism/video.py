@@ -10,12 +10,16 @@ from __future__ import annotations
 import itertools
 import logging
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
-from weaviate_prism.models.base import Clip
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
+from weaviate_prism.models.base import Clip, Pixels
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ SOUND_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P "))
 
 # Packets that a file may have for each frame that we allow: sound comes at some 50 a second and track.
 PACKETS_PER_FRAME = 4
+# Of CPU time. A clip with a single key frame is decoded whole, 10 minutes of 720p in 21 s, and queries wait behind it.
+DECODE_SECONDS = 10.0
 # A fragmented MP4 has two boxes per fragment, and at worst a fragment per frame.
 MAX_BOXES = 100_000
 
@@ -48,7 +54,7 @@ def decode(data: bytes, settings: Settings) -> Clip:
         TooLarge: over a limit; seen before any frame is decoded.
         Unsupported: torchcodec or FFmpeg is missing.
     """
-    check_limit("clip", len(data), "bytes", settings.max_video_bytes, "max_video_bytes")
+    check_limit("a clip", len(data), "bytes", settings.max_video_bytes, "max_video_bytes")
     kind = container(data)
     if kind is None:
         raise InvalidInput("not a clip in a known container (MP4, MOV, WebM, Matroska, AVI)")
@@ -84,8 +90,19 @@ def _decode(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) 
     indices = spread(total, settings.video_frames)
     # By time, not by number: where the frame rate varies, frame i is not at i / fps, and models assume that it is.
     fps = total / seconds
-    frames = decoder.get_frames_played_at([begin + (index + 0.5) / fps for index in indices])
-    return Clip(frames.data.numpy(), fps, total, seconds, tuple(indices))
+    frames = _frames(decoder, [begin + (index + 0.5) / fps for index in indices])
+    return Clip(frames, fps, total, seconds, tuple(indices))
+
+
+def _frames(decoder: Any, moments: Sequence[float]) -> Pixels:
+    """The frames shown at these moments, one after another: between key frames, FFmpeg goes on where it is."""
+    end = time.thread_time() + DECODE_SECONDS
+    frames = []
+    for moment in moments:
+        if time.thread_time() > end:
+            raise TooLarge(f"the clip takes more than {DECODE_SECONDS:g} s to decode: too few key frames for its size")
+        frames.append(decoder.get_frames_played_at([moment]).data.numpy())
+    return np.concatenate(frames)
 
 
 def spread(total: int, wanted: int) -> list[int]:
@@ -94,19 +111,10 @@ def spread(total: int, wanted: int) -> list[int]:
     return [round(index * (total - 1) / (count - 1)) for index in range(count)]
 
 
-def check_limit(thing: str, value: float, unit: str, limit: float, setting: str) -> None:
-    """
-    Raises:
-        TooLarge: naming value, limit and setting.
-    """
-    if value > limit:
-        raise TooLarge(f"a {thing} of {value:.12g} {unit} is over the limit of {limit:.12g} ({setting})")
-
-
 def _check(width: int, height: int, total: int, seconds: float, settings: Settings) -> None:
-    check_limit("clip", width * height, f"pixels ({width}x{height})", settings.max_video_pixels, "max_video_pixels")
-    check_limit("clip", seconds, "seconds", settings.max_video_seconds, "max_video_seconds")
-    check_limit("clip", total, "frames", settings.max_video_frames, "max_video_frames")
+    check_limit("a clip", width * height, f"pixels ({width}x{height})", settings.max_video_pixels, "max_video_pixels")
+    check_limit("a clip", seconds, "seconds", settings.max_video_seconds, "max_video_seconds")
+    check_limit("a clip", total, "frames", settings.max_video_frames, "max_video_frames")
     if not total or not seconds > 0:
         raise InvalidInput("the clip has no frames, or none with a time")
 
@@ -138,7 +146,7 @@ def _keep_video_tracks(clip: bytearray, max_frames: int) -> None:
         for table in (b"stsz", b"stz2"):
             found = _find(clip, start, end, b"mdia", b"minf", b"stbl", table)
             frames = sum(_number(clip, body + 8) for _, body, _ in found)
-            check_limit("clip", frames, "frames", max_frames, "max_video_frames")
+            check_limit("a clip", frames, "frames", max_frames, "max_video_frames")
     runs = _find(clip, 0, len(clip), b"moof", b"traf", b"trun")
     _check_samples(sum(_number(clip, body + 4) for _, body, _ in runs), max_frames)
 

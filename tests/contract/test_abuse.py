@@ -117,3 +117,24 @@ def test_30_mb_are_answered_within_2_seconds(what: str, media: str) -> None:
             response = running.http.post(path, content=content)
             assert time.monotonic() - began < 2, (what, path, list(body))
             assert response.status_code < 500, response.text
+
+
+@pytest.mark.parametrize("path", ["/vectorize", "/rerank"])
+def test_a_million_empty_strings_are_refused_before_anything_is_made_of_them(path: str) -> None:
+    strings = "[" + ",".join(['""'] * 1_000_000) + "]"
+    body = f'{{"texts":{strings}}}' if path == "/vectorize" else f'{{"query":"x","documents":{strings}}}'
+    with InProcess() as running:
+        began = time.monotonic()
+        answer = running.http.post(path, content=body.encode(), timeout=30)
+    assert answer.status_code == 413
+    assert "max_items" in answer.json()["error"]
+    assert time.monotonic() - began < 5  # building the items took 11 s
+
+
+def test_bodies_in_flight_have_a_limit_together() -> None:
+    with InProcess(max_queue_bytes=100_000) as running:
+        refused = running.http.post("/vectorize", json={"texts": ["x" * 200_000]})
+        assert refused.status_code == 429
+        assert "max_queue_bytes" in refused.json()["error"]
+        for _ in range(20):  # what was read is given back, else the second would be refused
+            assert post(running.http, texts=["x" * 60_000]).status_code == 200

@@ -226,6 +226,6 @@ def test_an_unexpected_fault_tells_the_client_nothing(
     with InProcess() as running:
         monkeypatch.setattr(running.service.engine, "vectorize", lambda *_, **__: 1 / 0)
         message = refused(post(running.http, texts=["a"]), 500)
-        assert running.metric("prism_errors_total", kind="internal") == 1
+        assert running.metric("prism_requests_total", door="http /vectorize", outcome="internal") == 1
     assert "zero" not in message
     assert "ZeroDivisionError" in caplog.text

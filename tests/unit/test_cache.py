@@ -11,9 +11,10 @@ import pytest
 from weaviate_prism.cache import ENTRY_OVERHEAD, EmbeddingCache
 from weaviate_prism.errors import Internal
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.values import Vector
+from weaviate_prism.scheduler import Ticket
+from weaviate_prism.values import Priority, Vector
 
-FAR = 1e9
+FAR = Ticket(Priority.BULK, 0.0, 1e9)
 
 
 class Computed:
@@ -89,13 +90,33 @@ async def test_work_ends_with_its_last_caller_and_a_newcomer_starts_afresh(cache
 
 async def test_a_later_deadline_does_not_depend_on_a_shorter_one(cache: EmbeddingCache) -> None:
     compute = Computed()
-    hasty = asyncio.ensure_future(cache.get("key", compute, 10.0))
-    patient = asyncio.ensure_future(cache.get("key", compute, 50.0))
+    hasty = asyncio.ensure_future(cache.get("key", compute, Ticket(Priority.BULK, 0.0, 10.0)))
+    patient = asyncio.ensure_future(cache.get("key", compute, Ticket(Priority.BULK, 0.0, 50.0)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     compute.let_go.set()
     assert (await patient).tobytes() == (await hasty).tobytes()  # whoever is first, both get the same bits
     assert compute.runs == 2
+
+
+async def test_a_query_does_not_wait_for_the_place_of_an_equal_bulk_item(cache: EmbeddingCache) -> None:
+    compute = Computed()
+    bulk = asyncio.ensure_future(cache.get("key", compute, FAR))
+    await asyncio.sleep(0)
+    query = asyncio.ensure_future(cache.get("key", at_once(7), Ticket(Priority.QUERY, 0.0, 1e9)))
+    assert (await query)[0] == 7
+    compute.let_go.set()
+    assert (await bulk)[0] == 7
+
+
+async def test_a_kept_vector_does_not_keep_its_batch(cache: EmbeddingCache) -> None:
+    batch = np.ones((1000, 4), dtype=np.float32)
+
+    async def compute() -> Vector:
+        row: Vector = batch[0]
+        return row
+
+    assert (await cache.get("key", compute, FAR)).base is None
 
 
 async def test_a_failure_is_shared_and_not_kept(cache: EmbeddingCache) -> None:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from weaviate_prism import errors
-from weaviate_prism.errors import PrismError
-from weaviate_prism.server.rest.errors import MESSAGE_CHARS, STATUS, complete, error_response
+from weaviate_prism.errors import MESSAGE_CHARACTERS, PrismError
+from weaviate_prism.server.rest.errors import STATUS, complete, error_response
 from weaviate_prism.server.rpc import CODES
 
 
@@ -48,11 +48,11 @@ def test_the_error_of_many_bad_items_is_cut_at_whole_messages() -> None:
     many = {f"texts[{number}]": errors.InvalidInput("bad") for number in range(10_000)}
     with pytest.raises(errors.InvalidInput) as raised:
         complete(many)
-    assert len(raised.value.message) < MESSAGE_CHARS + 100
+    assert len(raised.value.message) < MESSAGE_CHARACTERS + 100
     named = raised.value.message.count("bad")
     assert raised.value.message.endswith(f"; and {10_000 - named} more")
 
 
 def test_one_long_message_is_cut() -> None:
     body = msgspec.json.decode(bytes(error_response(errors.NotFound("x" * 100_000)).body))
-    assert len(body["error"]) <= MESSAGE_CHARS
+    assert len(body["error"]) <= MESSAGE_CHARACTERS

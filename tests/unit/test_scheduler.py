@@ -170,6 +170,23 @@ def test_a_failing_batch_is_halved_until_only_the_guilty_job_fails(guilty: int) 
     gate.stage.close()
 
 
+def test_a_panic_of_native_code_fails_its_job_only() -> None:
+    class PanicError(BaseException):
+        """What PyO3 raises when Rust panics derives from BaseException."""
+
+    def run(batch: Sequence[str]) -> list[str]:
+        if "guilty" in batch:
+            raise PanicError
+        return upper(batch)
+
+    gate = Gate(run)
+    guilty, fine = (gate.stage.submit(name, ticket(Priority.QUERY, FAR)) for name in ("guilty", "fine"))
+    gate.opened.set()
+    assert isinstance(guilty.exception(5), Internal)
+    assert fine.result(5) == "FINE"
+    gate.stage.close()
+
+
 def test_out_of_memory_halves_the_batch_and_names_the_job_that_never_fits() -> None:
     def run(batch: Sequence[str]) -> list[str]:
         if len(batch) > 2 or "huge" in batch:

@@ -167,7 +167,7 @@ def test_a_clip_is_turned_as_its_header_asks() -> None:
     [
         (Settings(max_video_bytes=999), r"bytes is over the limit of 999 \(max_video_bytes\)"),
         (Settings(max_video_pixels=3071), r"3072 pixels \(64x48\) is over the limit of 3071 \(max_video_pixels\)"),
-        (Settings(max_video_seconds=1.9), r"2 seconds is over the limit of 1.9 \(max_video_seconds\)"),
+        (Settings(max_video_seconds=1), r"2 seconds is over the limit of 1 \(max_video_seconds\)"),
         (Settings(max_video_frames=19), r"20 frames is over the limit of 19 \(max_video_frames\)"),
     ],
 )
@@ -180,7 +180,7 @@ def test_over_a_limit_is_refused_by_value_limit_and_setting(kind: str, settings:
 def test_at_the_limits_is_read() -> None:
     data = clip(20)
     exact = Settings(
-        max_video_bytes=len(data), max_video_pixels=64 * 48, max_video_seconds=2.0, max_video_frames=20, video_frames=2
+        max_video_bytes=len(data), max_video_pixels=64 * 48, max_video_seconds=2, max_video_frames=20, video_frames=2
     )
     assert MediaDecoder(exact).clip(data).total_frames == 20
 

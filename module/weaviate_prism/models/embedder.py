@@ -16,7 +16,7 @@ from sentence_transformers.util import batch_to_device
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, Prepared
-from weaviate_prism.models.features import join
+from weaviate_prism.models.features import join, padding_of
 from weaviate_prism.models.preprocess import Preprocessor, clips_in
 from weaviate_prism.models.threads import forward_threads, use_threads
 from weaviate_prism.values import ModelInfo, Task
@@ -47,7 +47,7 @@ class SentenceEmbedder:
             # media may not be cut away by a long text beside them
             contents = [inputs.capped(content, self.info.max_tokens // 2) for content in contents]
         content = [inputs.message("user", contents)] if inputs.messages else inputs.plain(contents[0])
-        prompt = instruction or self._prompt(task)
+        prompt = inputs.instruction(instruction) or self._prompt(task)
         return inputs.prepare(content, clips_in(contents), prompt=prompt, task=task.value)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
@@ -97,14 +97,6 @@ def load(settings: Settings) -> SentenceEmbedder:
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     return SentenceEmbedder(model, info)
-
-
-def padding_of(model: Any) -> dict[str, Any]:
-    tokenizer = getattr(model[0], "tokenizer", None)
-    return {
-        "padding_side": getattr(tokenizer, "padding_side", "right"),
-        "pad_token": getattr(tokenizer, "pad_token_id", None) or 0,
-    }
 
 
 def _identity(model: Any, info: ModelInfo) -> str:

@@ -65,3 +65,12 @@ def _padded(rows: Sequence[torch.Tensor], side: str, fill: int) -> list[torch.Te
         functional.pad(row, (gap, 0) if side == "left" else (0, gap), value=fill) if gap else row
         for row, gap in zip(rows, missing, strict=True)
     ]
+
+
+def padding_of(model: Any) -> dict[str, Any]:
+    """How `join` fills rows for this model, as its tokenizer would."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    return {
+        "padding_side": getattr(tokenizer, "padding_side", "right"),
+        "pad_token": getattr(tokenizer, "pad_token_id", None) or 0,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ def device_errors(error: RuntimeError, device: str) -> Exception:
     Out of memory halves the batch (MemoryError); any other CUDA error sticks to the process (DeviceLost).
     """
     if isinstance(error, torch.OutOfMemoryError):
+        traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations
         torch.cuda.empty_cache()
         return MemoryError()
     accelerator = getattr(torch, "AcceleratorError", ())

@@ -91,6 +91,10 @@ class Preprocessor:
             return content
         return self._control_tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
 
+    def instruction(self, instruction: str) -> str:
+        """A client's instruction, which leaves room for what it is about."""
+        return self.text(self.capped(instruction, self._max_tokens // 4))
+
     def capped(self, content: Content, tokens: int) -> Content:
         """A text cut to so many tokens, so that what follows it in the prompt is not cut away; media as they are."""
         if not isinstance(content, str) or self._tokenizer is None or len(content.encode(errors="replace")) <= tokens:

@@ -14,8 +14,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, Prepared
-from weaviate_prism.models.embedder import padding_of
-from weaviate_prism.models.features import join
+from weaviate_prism.models.features import join, padding_of
 from weaviate_prism.models.preprocess import Preprocessor, clips_in
 from weaviate_prism.models.threads import forward_threads, use_threads
 from weaviate_prism.values import ModelInfo
@@ -44,7 +43,8 @@ class CrossEncoderReranker:
             pair: object = [inputs.message("query", query), inputs.message("document", document)]
         else:
             pair = (self._only_text(query), self._only_text(document))
-        return inputs.prepare(pair, clips_in([*query, *document]), prompt=instruction or self._prompt(), task=None)
+        prompt = inputs.instruction(instruction) or self._prompt()
+        return inputs.prepare(pair, clips_in([*query, *document]), prompt=prompt, task=None)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import Internal, PrismError
+from weaviate_prism.errors import Internal, Overloaded, PrismError
 from weaviate_prism.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Requests:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.in_flight = 0
+        self.bytes_in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -52,7 +53,6 @@ class Requests:
                 yield
         except PrismError as error:
             outcome = error.kind
-            self._metrics.errors.labels(outcome).inc()
             raise
         except (asyncio.CancelledError, DisconnectError):
             outcome = "cancelled"
@@ -64,9 +64,37 @@ class Requests:
             if not self.in_flight:
                 self._idle.set()
 
+    @contextlib.contextmanager
+    def bytes_held(self, limit: int) -> Iterator[Held]:
+        """Spans the time that a request's body is held; see `Held.grow_to`."""
+        held = Held(self, limit)
+        try:
+            yield held
+        finally:
+            self.bytes_in_flight -= held.size
+
     async def idle(self) -> None:
         """Returns when nothing is in flight."""
         await self._idle.wait()
+
+
+class Held:
+    """The bytes of one request among those of all."""
+
+    def __init__(self, requests: Requests, limit: int) -> None:
+        self.size = 0
+        self._requests = requests
+        self._limit = limit
+
+    def grow_to(self, size: int) -> None:
+        """
+        Raises:
+            Overloaded: all requests together would hold more than the limit.
+        """
+        total = self._requests.bytes_in_flight + size - self.size
+        if total > self._limit:
+            raise Overloaded(f"requests of {total} bytes are being read; the limit is {self._limit} (max_queue_bytes)")
+        self._requests.bytes_in_flight, self.size = total, size
 
 
 @contextlib.contextmanager
@@ -93,8 +121,8 @@ async def first(*calls: Coroutine[Any, Any, T]) -> T:
                 task.exception()  # seen: asyncio would complain of one that nobody asked for
 
 
-async def run_sized(engine: Engine, size: int, function: Callable[..., T], *args: object) -> T:
+async def run_sized(engine: Engine, deadline: float, size: int, function: Callable[..., T], *args: object) -> T:
     """`function(*args)`, on the spot for small inputs and in the pool for those that would stall the event loop."""
     if size <= INLINE_BYTES:
         return function(*args)
-    return await engine.run_in_pool(function, *args)
+    return await engine.run_in_pool(function, *args, deadline=deadline)

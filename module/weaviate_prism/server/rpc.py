@@ -9,11 +9,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
-import numpy as np
 
 from weaviate_prism import errors
-from weaviate_prism.engine import Engine
+from weaviate_prism.engine import LOWEST_SCORE, Engine
 from weaviate_prism.errors import InvalidInput, PrismError
+from weaviate_prism.intake import check_count
 from weaviate_prism.server import rpc_messages as messages
 from weaviate_prism.server.requests import Requests, run_sized
 from weaviate_prism.v1 import prism_pb2 as pb
@@ -30,17 +30,14 @@ CODES: Mapping[type[PrismError], grpc.StatusCode] = {
     errors.TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
-    errors.Unauthorized: grpc.StatusCode.UNAUTHENTICATED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Internal: grpc.StatusCode.INTERNAL,
 }
 
-# The message travels percent-encoded in a header, and 8 KiB of headers is what gRPC accepts.
-MESSAGE_CHARS = 800
-
-LOWEST = float(np.finfo(np.float32).min)
+# The message travels in a header, three characters for each byte that is not ASCII, and gRPC accepts 8 KiB of headers.
+MESSAGE_BYTES = 2000
 
 
 class Door:
@@ -56,8 +53,8 @@ class Door:
             with self.requests.one(f"grpc {name}"):
                 return await work
         except PrismError as error:
-            failure = error
-        return await context.abort(CODES[type(failure)], failure.message[:MESSAGE_CHARS])
+            message = error.message.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
+            return await context.abort(CODES[type(error)], message)
 
     def deadline(self, context: Context) -> float:
         """When the caller stops waiting, in the time of `time.monotonic()`."""
@@ -82,7 +79,8 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         targets = messages.targets(request)
         if not request.items:
             raise InvalidInput("items: at least one is needed")
-        items = await run_sized(engine, request.ByteSize(), messages.items, request.items)
+        check_count(len(request.items) * len(targets), engine.settings)
+        items = await run_sized(engine, deadline, request.ByteSize(), messages.items, request.items)
         results = await together(
             engine.vectorize(items, task=task, target=target, priority=priority, deadline=deadline)
             for target in targets.values()
@@ -107,14 +105,15 @@ class Reranker(pb_grpc.RerankerServicer):
         engine = self._door.engine
         if not request.documents:
             raise InvalidInput("documents: at least one is needed")
+        check_count(len(request.documents), engine.settings)
         query = messages.item(request.query)
         if isinstance(query, PrismError):
             raise query.about("query")
-        documents = await run_sized(engine, request.ByteSize(), messages.items, request.documents)
+        documents = await run_sized(engine, deadline, request.ByteSize(), messages.items, request.documents)
         results = await engine.rerank(
             query, documents, model=request.model, instruction=request.instruction, deadline=deadline
         )
-        scores = [LOWEST if isinstance(result, PrismError) else result for result in results]
+        scores = [LOWEST_SCORE if isinstance(result, PrismError) else result for result in results]
         return pb.RerankResponse(scores=scores, errors=item_errors(results))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from weaviate_prism import media
-from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.values import EngineInfo, Image, Item, Modality, Part, Priority, Target, Task, Text, Vector, Video
 
@@ -17,6 +17,7 @@ MODALITIES = {
     pb.MODALITY_IMAGE: Modality.IMAGE,
     pb.MODALITY_VIDEO: Modality.VIDEO,
 }
+LONGEST_NAME = 256
 WIRE_MODALITIES = {modality: number for number, modality in MODALITIES.items()}
 
 
@@ -55,6 +56,8 @@ def target(message: pb.Target) -> Target:
         raise Unsupported("fusion: FUSION_MEAN is not supported yet")
     if message.weights:
         raise Unsupported("weights: are not supported yet")
+    for name in (message.name, *message.fields):
+        check_name(name)
     return Target(message.model, message.dimensions, message.instruction, tuple(message.fields))
 
 
@@ -70,7 +73,7 @@ def item(message: pb.Item) -> Item | PrismError:
             parts.append(part(each))
         except PrismError as error:
             return error.about(f"parts[{number}]")
-    return Item(tuple(parts), message.id) if parts else InvalidInput("has no parts")
+    return Item(tuple(parts)) if parts else InvalidInput("has no parts")
 
 
 def part(message: pb.Part) -> Part:
@@ -79,6 +82,7 @@ def part(message: pb.Part) -> Part:
         InvalidInput: no content, unknown content, or of another modality than stated.
         Unsupported: a digest.
     """
+    check_name(message.field)
     content = message.WhichOneof("content")
     if content == "digest":
         raise Unsupported("digest: this service stores no media yet")
@@ -88,6 +92,15 @@ def part(message: pb.Part) -> Part:
     if content == "data":
         return media_part(message.data, message)
     raise InvalidInput("has no content")
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+        TooLarge: longer than Weaviate's own names may be (231); each one is repeated in answers.
+    """
+    if len(name) > LONGEST_NAME:
+        raise TooLarge(f"a name of {len(name)} characters is over the limit of {LONGEST_NAME}")
 
 
 def media_part(data: bytes, message: pb.Part) -> Part:

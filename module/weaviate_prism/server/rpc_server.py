@@ -77,10 +77,6 @@ class RpcServer:
         await asyncio.wait((stopping, idle), return_when=asyncio.FIRST_COMPLETED)
         await self._server.stop(FAREWELL_SECONDS)
 
-    async def close(self) -> None:
-        """Cancels what is in flight."""
-        await self._server.stop(None)
-
 
 class RefuseGarbage(grpc.aio.ServerInterceptor):
     """INVALID_ARGUMENT for bytes that are no message; gRPC answers UNKNOWN and logs a traceback for each."""

@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from weaviate_prism import errors
-from weaviate_prism.errors import PrismError
+from weaviate_prism.errors import MESSAGE_CHARACTERS, PrismError
 
 T = TypeVar("T")
 
@@ -20,15 +20,11 @@ STATUS: Mapping[type[PrismError], HTTPStatus] = {
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Unsupported: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-
-# A message ends up in logs and in Weaviate's own error; 10,000 bad items need not be listed there.
-MESSAGE_CHARS = 4096
 
 
 def error_response(error: PrismError, headers: Mapping[str, str] | None = None) -> Response:
@@ -38,7 +34,7 @@ def error_response(error: PrismError, headers: Mapping[str, str] | None = None) 
 def error_body(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """Weaviate's modules read the text from different keys and want a string in each."""
     keys = ("error", "detail", "message", "title")
-    body = msgspec.json.encode(dict.fromkeys(keys, message[:MESSAGE_CHARS]))
+    body = msgspec.json.encode(dict.fromkeys(keys, message))
     return Response(body, status, headers, media_type="application/json")
 
 
@@ -64,7 +60,7 @@ def joined(messages: list[str]) -> str:
     text = ""
     for number, message in enumerate(messages):
         rest = f"; and {len(messages) - number} more"
-        if text and len(text) + len(message) + len(rest) > MESSAGE_CHARS:
+        if text and len(text) + len(message) + len(rest) > MESSAGE_CHARACTERS:
             return text + rest
         text = f"{text}; {message}" if text else message
     return text

@@ -19,7 +19,7 @@ from starlette.types import Receive
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, TooLarge
-from weaviate_prism.server.requests import DisconnectError, Requests, first, run_sized
+from weaviate_prism.server.requests import DisconnectError, Held, Requests, first, run_sized
 
 T = TypeVar("T")
 
@@ -39,23 +39,25 @@ def endpoint(contract: Contract[Any], engine: Engine, requests: Requests) -> Cal
     async def respond(request: Request) -> Response:
         with requests.one(f"http {contract.path}"):
             deadline = time.monotonic() + engine.settings.request_timeout
-            body = read_body(request, engine.settings, deadline)
-            answer = await first(work(await body, deadline), disconnect(request.receive))
+            with requests.bytes_held(engine.settings.max_queue_bytes) as held:
+                body = await read_body(request, engine.settings, deadline, held)
+                answer = await first(work(body, deadline), disconnect(request.receive))
         return Response(answer, media_type="application/json")
 
     async def work(body: bytearray, deadline: float) -> bytes:
-        parsed = await run_sized(engine, len(body), contract.parse, body, engine.settings)
+        parsed = await run_sized(engine, deadline, len(body), contract.parse, body, engine.settings)
         del body  # 30 MB of base64 need not wait in memory for the device
         return await contract.answer(parsed, engine, deadline)
 
     return respond
 
 
-async def read_body(request: Request, settings: Settings, deadline: float) -> bytearray:
+async def read_body(request: Request, settings: Settings, deadline: float, held: Held) -> bytearray:
     """The whole body, whatever its Content-Type.
 
     Raises:
         TooLarge: before anything is read where Content-Length tells.
+        Overloaded: no room among the bodies of all requests.
         InvalidInput: the client takes longer to send it than its answer may take.
         DisconnectError: the client left.
     """
@@ -71,6 +73,7 @@ async def read_body(request: Request, settings: Settings, deadline: float) -> by
                 if message["type"] == "http.disconnect":
                     raise DisconnectError
                 body += message.get("body", b"")
+                held.grow_to(len(body))
                 more = message.get("more_body", False)
                 if len(body) > limit:
                     raise too_large(limit)

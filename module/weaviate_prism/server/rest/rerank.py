@@ -10,7 +10,8 @@ import msgspec
 
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import InvalidInput, PrismError
+from weaviate_prism.errors import PrismError
+from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import document_part
 from weaviate_prism.server.rest.errors import complete
 from weaviate_prism.server.rest.exchange import Contract, decode
@@ -48,14 +49,13 @@ def parse(body: bytearray, settings: Settings) -> Inputs:
     """Query and documents, each as text, picture or clip.
 
     Raises:
-        InvalidInput: not the JSON that is asked for, or no query.
+        InvalidInput: not the JSON that is asked for.
+        TooLarge: too many documents.
         PrismError: the query cannot be read.
     """
     request = decode(DECODER, body)
+    check_count(len(request.documents or ()), settings)
     documents = [item(document, settings) for document in request.documents or ()]
-    if documents and not request.query:
-        # Weaviate never falls back to the search text
-        raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")
     query = item(request.query, settings)
     if isinstance(query, PrismError):
         raise query.about("query")

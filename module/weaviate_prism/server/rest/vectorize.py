@@ -17,6 +17,7 @@ import numpy as np
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
+from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import media_bytes
 from weaviate_prism.server.rest.errors import complete
 from weaviate_prism.server.rest.exchange import Contract, decode
@@ -54,7 +55,9 @@ def parse(body: bytearray, settings: Settings) -> dict[str, Item | PrismError]:
     Raises:
         InvalidInput: not the JSON that is asked for, or nothing to vectorize.
     """
-    inputs = dict(read(decode(DECODER, body), settings))
+    request = decode(DECODER, body)
+    check_count(sum(len(values or ()) for values in msgspec.structs.astuple(request)), settings)
+    inputs = dict(read(request, settings))
     if not inputs:
         raise InvalidInput("nothing to vectorize: texts, images and video are all empty")
     return inputs
