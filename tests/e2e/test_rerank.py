@@ -1,0 +1,126 @@
+"""Results come back in the order of Prism's own scores, whatever the search, the property and the query."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from weaviate.classes.config import Configure
+from weaviate.classes.query import Rerank
+from weaviate.exceptions import WeaviateQueryError
+
+from e2e.gallery import Gallery
+from e2e.searches import SEARCHES, phrase
+from objects import PROPERTIES, b64, picture, redrawn
+from servers import Stack
+from weaviate_prism.bundled.drawing import picture_png
+from weaviate_prism.bundled.scenes import make_scenes
+
+LIMIT = 10
+
+
+def assert_reranked(
+    gallery: Gallery, field: str, query: str, answer: list[tuple[str, float]], count: int = LIMIT
+) -> None:
+    """Scores are what Prism says itself, best first."""
+    assert len(answer) == count
+    scores = [score for _, score in answer]
+    documents = [gallery.objects[uuid].properties[field] for uuid, _ in answer]
+    assert scores == pytest.approx(gallery.stack.prism.rerank(query, documents), abs=1e-5)
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+
+
+def scored(objects: list[Any]) -> list[tuple[str, float]]:
+    return [(str(each.uuid), each.metadata.rerank_score) for each in objects]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_search_is_reranked_by_the_query_that_found_it(gallery: Gallery, name: str) -> None:
+    search = SEARCHES[name]
+    query = search.query(gallery.scenes(search.field)[0])
+    found = search(gallery.collection, query, limit=LIMIT)
+    reranked = search(gallery.collection, query, limit=LIMIT, rerank=Rerank(prop=search.field, query=query))
+    assert {each.uuid for each in reranked} == {each.uuid for each in found}
+    assert_reranked(gallery, search.field, query, scored(reranked))
+
+
+@pytest.mark.parametrize("field", ["picture", "clip"])
+def test_graphql_query_is_reranked_on_a_blob(gallery: Gallery, field: str) -> None:
+    query = phrase(gallery.scenes(field)[0])
+    answer = gallery.stack.client.graphql_raw_query(
+        f"""{{ Get {{ Gallery(
+            limit: {LIMIT}, nearText: {{concepts: [{json.dumps(query)}], targetVectors: ["{field}"]}}
+        ) {{ _additional {{ id rerank(property: "{field}", query: {json.dumps(query)}) {{ score }} }} }} }} }}"""
+    )
+    assert answer.errors is None
+    found = [each["_additional"] for each in answer.get["Gallery"]]
+    assert_reranked(gallery, field, query, [(each["id"], each["rerank"][0]["score"]) for each in found])
+
+
+def test_graphql_query_is_reranked_by_a_picture(gallery: Gallery) -> None:
+    query = picture(redrawn(gallery.scenes("picture")[0]))
+    answer = gallery.stack.client.graphql_raw_query(
+        f"""{{ Get {{ Gallery(limit: {LIMIT}, nearImage: {{image: "{query}", targetVectors: ["picture"]}}
+        ) {{ _additional {{ id rerank(property: "picture", query: "{query}") {{ score }} }} }} }} }}"""
+    )
+    assert answer.errors is None
+    found = [each["_additional"] for each in answer.get["Gallery"]]
+    assert_reranked(gallery, "picture", query, [(each["id"], each["rerank"][0]["score"]) for each in found])
+
+
+def test_bm25_is_reranked_on_a_picture(gallery: Gallery) -> None:
+    query = "a red circle"
+    found = gallery.collection.query.bm25(query, limit=LIMIT, rerank=Rerank(prop="picture", query=query))
+    assert_reranked(gallery, "picture", query, scored(found.objects))
+
+
+def test_hybrid_search_is_reranked_on_a_clip(gallery: Gallery) -> None:
+    query = phrase(gallery.scenes("clip")[0])
+    found = gallery.collection.query.hybrid(
+        query, target_vector="clip", limit=LIMIT, rerank=Rerank(prop="clip", query=query)
+    )
+    assert_reranked(gallery, "clip", query, scored(found.objects))
+
+
+def test_more_results_than_weaviate_sends_at_once_keep_their_scores(gallery: Gallery) -> None:
+    query = phrase(gallery.scenes("title")[0])
+    found = gallery.collection.query.near_text(
+        query, target_vector="title", limit=50, rerank=Rerank(prop="title", query=query)
+    )
+    assert_reranked(gallery, "title", query, scored(found.objects), count=50)  # chunks of 32 and 18
+
+
+@pytest.fixture
+def attachments() -> list[str]:
+    """Pictures, the second of which is cut off."""
+    first, second, third = (picture_png(scene, 64) for scene in make_scenes(3, seed=6, kinds=("group",)))
+    return [b64(first), b64(second[:100]), b64(third)]
+
+
+def search_attachments(stack: Stack, attachments: list[str], query: str) -> list[Any]:
+    """All of them, by a search that is reranked on the picture."""
+    collection = stack.client.collections.create(
+        "Attachments",
+        properties=PROPERTIES,
+        vector_config=Configure.Vectors.self_provided(),
+        reranker_config=Configure.Reranker.transformers(),
+    )
+    collection.data.insert_many([{"title": "attached", "picture": picture} for picture in attachments])
+    found = collection.query.bm25(
+        "attached", rerank=Rerank(prop="picture", query=query), return_properties=["title", "picture"]
+    )
+    return found.objects
+
+
+def test_document_that_cannot_be_scored_fails_the_query_by_name(bundled: Stack, attachments: list[str]) -> None:
+    with pytest.raises(WeaviateQueryError, match=r"documents\[\d\]: "):
+        search_attachments(bundled, attachments, "a red circle")
+
+
+def test_document_that_cannot_be_scored_is_ranked_last_where_so_set(fake: Stack, attachments: list[str]) -> None:
+    found = search_attachments(fake, attachments, attachments[2])
+    assert [attachments.index(each.properties["picture"]) for each in found] == [2, 0, 1]
+    assert [each.metadata.rerank_score for each in found][:2] == [1.0, 0.0]
+    assert fake.prism.metric("prism_documents_ranked_last_total") == 1
