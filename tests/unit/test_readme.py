@@ -1,0 +1,33 @@
+"""The README cannot drift: its settings table is the settings, and the files that it names exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from weaviate_prism.config import Settings, env_of, flag_of, show
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def settings_table() -> str:
+    rows = ["| flag | variable | default | what it does |", "|---|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        default = f"`{show(field.default)}`" if show(field.default) else ""
+        sentence = field.metadata["help"].replace("|", "\\|")
+        rows.append(f"| `{flag_of(field.name)}` | `{env_of(field.name)}` | {default} | {sentence} |")
+    return "\n".join(rows)
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    table = settings_table()
+    assert table in README, f"put this into README.md:\n{table}"
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))
+def test_a_file_that_is_linked_exists(name: str) -> None:
+    assert (ROOT / name).exists()
