@@ -90,7 +90,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.video_frames % 2:
-            raise SettingsError(f"video_frames: must be even (models pair frames), not {self.video_frames}")
+            raise SettingsError(f"--video-frames: must be even (models pair frames), not {self.video_frames}")
+        if self.embedder == self.reranker == "none":
+            raise SettingsError("nothing to serve: --embedder and --reranker are both none")
+        for trusted in self.trust_remote_code:
+            if not all(trusted.partition("@")):
+                raise SettingsError(f"--trust-remote-code: must be repository@commit, not {trusted!r}")
 
     def limits(self) -> dict[str, int]:
         """The limits that clients should know, by setting name."""

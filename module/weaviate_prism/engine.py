@@ -34,7 +34,7 @@ from weaviate_prism.errors import (
 )
 from weaviate_prism.intake import Intake, check_count, check_instruction, digest, size_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Embedder, Prepared, Reranker
+from weaviate_prism.models.base import Content, Embedder, ModelError, Prepared, Reranker
 from weaviate_prism.models.registry import Models, load_models
 from weaviate_prism.scheduler import Stage, Ticket, ticket
 from weaviate_prism.values import EngineInfo, Item, Modality, ModelInfo, Part, Priority, Target, Task, Text, Vector
@@ -90,7 +90,8 @@ class Engine:
                 self._devices[name] = self._device_stage(name, model)
             await self._warm_up()
         except Exception as error:
-            log.critical("the models could not be loaded", exc_info=error)
+            if not isinstance(error, ModelError):  # its message says it all
+                log.critical("the models could not be loaded", exc_info=error)
             self._fail(f"the models could not be loaded: {error}")
             return
         self._ready = not self._failure.done()

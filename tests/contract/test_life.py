@@ -114,7 +114,7 @@ def test_a_watcher_of_the_health_does_not_hold_the_end_up() -> None:
 def test_a_model_that_does_not_load_ends_the_process_with_1() -> None:
     with Subprocess("--embedder", "fake:x") as running:
         assert running.status() == 1
-        running.wait_for("embedder")
+        running.wait_for("could not be loaded: .fake:x.")
 
 
 @pytest.mark.parametrize("flag", ["--http-port", "--grpc-port"])

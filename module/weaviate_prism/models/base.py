@@ -18,6 +18,10 @@ from weaviate_prism.values import ModelInfo, Task
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
+class ModelError(RuntimeError):
+    """A model cannot be loaded; the message says which and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """Frames of a video, and what a model needs to know to time them."""

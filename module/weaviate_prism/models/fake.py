@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.models.base import Clip, Content, Prepared
+from weaviate_prism.models.base import Clip, Content, ModelError, Prepared
 from weaviate_prism.values import Modality, ModelInfo, Task
 
 DIMENSIONS = 32
@@ -35,7 +35,7 @@ class FakeCost:
         """From `fake` or `fake:4,0.5`.
 
         Raises:
-            ValueError: not of that form.
+            ModelError: not of that form.
         """
         _, _, numbers = name.partition(":")
         if not numbers:
@@ -43,7 +43,7 @@ class FakeCost:
         try:
             per_batch, per_item = (float(number) for number in numbers.split(","))
         except ValueError:
-            raise ValueError(f"{name!r}: write `fake` or `fake:MS_PER_BATCH,MS_PER_ITEM`") from None
+            raise ModelError(f"{name!r}: write `fake` or `fake:MS_PER_BATCH,MS_PER_ITEM`") from None
         return cls(per_batch, per_item)
 
     def spend(self, items: int) -> None:

@@ -13,16 +13,13 @@ from sentence_transformers.util import is_sentence_transformer_model
 
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
+from weaviate_prism.models.base import ModelError
 from weaviate_prism.scheduler import DeviceLost
 from weaviate_prism.values import Modality
 
 BUNDLED = {"scenes-embedder": bundled.EMBEDDER_DIR, "scenes-reranker": bundled.RERANKER_DIR}
 # Long enough for any published prompt; longer inputs are cut by the model's tokenizer.
 MAX_TOKENS = 8192
-
-
-class ModelError(RuntimeError):
-    """A model cannot be loaded; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sentence_transformers.util import batch_to_device
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
-from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.base import Content, ModelError, Prepared
 from weaviate_prism.models.features import join, padding_of
 from weaviate_prism.models.preprocess import Preprocessor, clips_in
 from weaviate_prism.models.threads import forward_threads, use_threads
@@ -79,7 +79,7 @@ def load(settings: Settings) -> CrossEncoderReranker:
     dtype = loading.dtype_of(settings, device)
     model = CrossEncoder(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
     if model.num_labels != 1:
-        raise loading.ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
+        raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
     info = ModelInfo(
         name=source.name,
         kind="reranker",

@@ -47,7 +47,10 @@ class RestServer(uvicorn.Server):
             OSError: the address cannot be had.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise OSError(f"the HTTP port {port} on {host} cannot be had; is it taken? ({error.strerror})") from None
         # asyncio does it only for sockets made with IPPROTO_TCP; without, headers and body that are written
         # apart wait for each other: 47 ms a request instead of 2
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
