@@ -74,6 +74,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def interrupted(*_: object) -> NoReturn:
     """Ends the demo. Python drops an exception that a signal raises inside a destructor, so it comes again."""
+    sys.unraisablehook = lambda _: None  # and without a word about the ones dropped
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     raise KeyboardInterrupt
 
