@@ -68,9 +68,14 @@ QUESTIONS = (
     ),
     by_words("near_text", "picture", "a rising purple line chart", Facts("chart", "purple", "line", change="rises")),
     by_example("near_image", "picture", Facts("group", "blue", "square", "small", "four"), seed=11),
-    by_words("hybrid", "picture", "four small black stars", Facts("group", "black", "star", "small", "four")),
-    by_words("near_text", "clip", "a green circle moving left", Facts("clip", "green", "circle", change="moves left")),
-    by_example("near_video", "clip", Facts("clip", "blue", "square", change="grows"), seed=12),
+    by_words(
+        "hybrid",
+        "picture",
+        "a picture of two large yellow triangles",
+        Facts("group", "yellow", "triangle", "large", "two"),
+    ),
+    by_words("near_text", "clip", "a yellow star that blinks", Facts("clip", "yellow", "star", change="blinks")),
+    by_example("near_video", "clip", Facts("clip", "green", "star", change="grows"), seed=12),
     by_words(
         "near_text",
         "note",

@@ -15,7 +15,7 @@ from weaviate.classes.query import Filter, Rerank
 
 with weaviate.connect_to_local(port={http_port}, grpc_port={grpc_port}) as client:
     gallery = client.collections.use("Gallery")
-    words, clips = "a green circle moving left", Filter.by_property("kind").equal("clip")
+    words, clips = "a yellow star that blinks", Filter.by_property("kind").equal("clip")
     rerank = Rerank(prop="clip", query=words)
     found = gallery.query.near_text(words, filters=clips, limit=10, rerank=rerank)
     for clip in found.objects:

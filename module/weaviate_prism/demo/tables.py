@@ -23,8 +23,9 @@ def introduce(console: Console, entries: Sequence[Entry]) -> None:
     named = sum(entry.medium != "note" and entry.title != entry.scene.caption for entry in entries)
     console.print(
         f"{len(entries)} objects: {media['picture']} pictures, {media['clip']} clips, {media['note']} notes. {named} "
-        'have a title like "IMG_0042.png": whoever wants to find them has to look at them. For each search below there '
-        "are a few right objects and some that are wrong in a single fact."
+        'have a title like "IMG_0042.png": whoever wants to find them has to look at them. Each vector is the mean of '
+        "the title's and the picture's or clip's; the reranker looks at the picture or clip alone. For each search "
+        "below there are a few right objects and some that are wrong in a single fact.\n"
     )
 
 
