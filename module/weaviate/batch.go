@@ -1,0 +1,255 @@
+package prism
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	"github.com/weaviate/weaviate/entities/models"
+
+	"prism.local/weaviate/prismv1"
+)
+
+// outcome is what became of one target: a row per object, and an error for those that failed.
+type outcome struct {
+	vectors [][]float32
+	errs    map[int]error
+}
+
+// pending is an item on its way: the object that it is made of, and the targets that still want its vector.
+type pending struct {
+	object int
+	item   *prismv1.Item
+	wanted []bool // by target
+}
+
+// batch computes vectors for objects. An object gets a vector or an error for each target of which it has a field,
+// and neither for others; so do objects that are skipped.
+type batch struct {
+	client   *client
+	objects  []*models.Object
+	targets  []target
+	fields   []field    // of all targets
+	lock     sync.Mutex // of outcomes while calls are on their way
+	outcomes []outcome
+}
+
+func (b *batch) run(ctx context.Context, skip []bool) map[string]outcome {
+	b.fields = union(b.targets)
+	b.outcomes = make([]outcome, len(b.targets))
+	for t := range b.outcomes {
+		b.outcomes[t] = outcome{make([][]float32, len(b.objects)), map[int]error{}}
+	}
+	var waiting []pending
+	for i := range b.objects {
+		if skip[i] {
+			continue
+		}
+		if p := b.prepare(i); slices.Contains(p.wanted, true) {
+			waiting = append(waiting, p)
+		}
+	}
+	b.sendAll(ctx, waiting)
+	b.assertComplete(waiting)
+	named := make(map[string]outcome, len(b.targets))
+	for t, target := range b.targets {
+		named[target.name] = b.outcomes[t]
+	}
+	return named
+}
+
+// prepare makes one item of all fields that any target reads. A field that cannot be read fails only its targets.
+func (b *batch) prepare(i int) pending {
+	object := b.objects[i]
+	made, failed := map[field][]*prismv1.Part{}, map[field]error{}
+	for _, f := range b.fields {
+		if found, err := parts([]field{f}, object.Properties); err != nil {
+			failed[f] = err
+		} else {
+			made[f] = found
+		}
+	}
+	p := pending{object: i, item: &prismv1.Item{Id: object.ID.String()}, wanted: make([]bool, len(b.targets))}
+	used := map[field]bool{}
+	for t, target := range b.targets {
+		count := 0
+		var errs []error
+		for _, f := range target.settings.fields {
+			count += len(made[f.plain()])
+			errs = append(errs, failed[f.plain()])
+		}
+		switch err := errors.Join(errs...); {
+		case err != nil:
+			b.fail(i, t, err)
+		case count > 0:
+			p.wanted[t] = true
+			for _, f := range target.settings.fields {
+				used[f.plain()] = true
+			}
+		default:
+			b.withoutFields(i, t)
+		}
+	}
+	for _, f := range b.fields {
+		if used[f] {
+			p.item.Parts = append(p.item.Parts, made[f]...)
+		}
+	}
+	return p
+}
+
+func (b *batch) withoutFields(i, t int) {
+	if s := b.targets[t].settings; s.requireVector {
+		b.fail(i, t, fmt.Errorf("requireVector: the object has none of the properties %q", s.names()))
+		return
+	}
+	objectsWithoutFields.WithLabelValues(b.objects[i].Class, b.targets[t].name).Inc()
+}
+
+// sendAll splits by bytes, and keeps several calls on their way.
+func (b *batch) sendAll(ctx context.Context, waiting []pending) {
+	items := make([]*prismv1.Item, len(waiting))
+	for i, p := range waiting {
+		items[i] = p.item
+	}
+	var calls errgroup.Group
+	calls.SetLimit(chunkCalls)
+	for _, chunk := range chunks(items, chunkBytes) {
+		calls.Go(func() error {
+			b.send(ctx, waiting[chunk[0]:chunk[1]])
+			return nil
+		})
+	}
+	_ = calls.Wait() // errors are kept per object
+}
+
+// send asks for one chunk, and again for those of its items that the service could not take just now.
+func (b *batch) send(ctx context.Context, waiting []pending) {
+	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
+	defer cancel()
+	for pause := backOff(); len(waiting) > 0; {
+		request, asked := b.request(waiting)
+		response, err := b.client.vectorize(ctx, request)
+		if err == nil {
+			err = checkBlocks(request, response)
+		}
+		if err != nil {
+			b.failAll(waiting, err)
+			return
+		}
+		passing := b.record(waiting, asked, response)
+		if len(passing) > 0 && !pause(ctx) {
+			b.failAll(passing, fmt.Errorf("prism: %w before the service could take it", ctx.Err()))
+			return
+		}
+		waiting = passing
+	}
+}
+
+// request also returns the positions of its targets among the batch's: those that no item wants are left out.
+func (b *batch) request(waiting []pending) (*prismv1.VectorizeRequest, []int) {
+	request := &prismv1.VectorizeRequest{
+		Task:       prismv1.Task_TASK_DOCUMENT,
+		Collection: b.objects[0].Class,
+		Tenant:     commonTenant(b.objects),
+	}
+	for _, p := range waiting {
+		request.Items = append(request.Items, p.item)
+	}
+	var asked []int
+	for t, each := range b.targets {
+		var positions []uint32
+		for position, p := range waiting {
+			if p.wanted[t] {
+				positions = append(positions, uint32(position))
+			}
+		}
+		if len(positions) == 0 {
+			continue
+		}
+		message := each.message()
+		if len(positions) < len(waiting) {
+			message.Items = positions
+		}
+		request.Targets, asked = append(request.Targets, message), append(asked, t)
+	}
+	return request, asked
+}
+
+// record keeps the vectors and errors of an answer, and returns what is worth asking again.
+func (b *batch) record(waiting []pending, asked []int, response *prismv1.VectorizeResponse) []pending {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	again := make([]pending, len(waiting))
+	failed := make([][]bool, len(waiting)) // by position, by target
+	for i, p := range waiting {
+		again[i] = pending{p.object, p.item, make([]bool, len(b.targets))}
+		failed[i] = make([]bool, len(b.targets))
+	}
+	for _, e := range response.Errors {
+		position := slices.IndexFunc(asked, func(t int) bool { return b.targets[t].name == e.Target })
+		if int(e.Index) >= len(waiting) || position < 0 {
+			continue // what it was about stays without a vector, which assertComplete reports
+		}
+		t := asked[position]
+		failed[e.Index][t] = true
+		if codes.Code(e.Code) == codes.Unavailable {
+			again[e.Index].wanted[t] = true
+			continue
+		}
+		b.fail(waiting[e.Index].object, t, itemError(e, waiting[e.Index].item))
+	}
+	for position, t := range asked {
+		for i, p := range waiting {
+			if p.wanted[t] && !failed[i][t] {
+				b.outcomes[t].vectors[p.object] = row(response.Blocks[position], i)
+			}
+		}
+	}
+	return slices.DeleteFunc(again, func(p pending) bool { return !slices.Contains(p.wanted, true) })
+}
+
+func (b *batch) failAll(waiting []pending, err error) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	for _, p := range waiting {
+		for t, wanted := range p.wanted {
+			if wanted {
+				b.fail(p.object, t, err)
+			}
+		}
+	}
+}
+
+// fail names the object: up to 1.39.0 Weaviate's BatchStream reports errors for the wrong positions.
+func (b *batch) fail(object, t int, err error) {
+	b.outcomes[t].errs[object] = fmt.Errorf("%s: %w", b.objects[object].ID, err)
+}
+
+// assertComplete turns what was not answered into errors: without vector and error, Weaviate would store the object
+// as if it had nothing to vectorize.
+func (b *batch) assertComplete(waiting []pending) {
+	for _, p := range waiting {
+		for t, wanted := range p.wanted {
+			if wanted && b.outcomes[t].vectors[p.object] == nil && b.outcomes[t].errs[p.object] == nil {
+				b.fail(p.object, t, fmt.Errorf("prism: the answer has no vector for target %q", b.targets[t].name))
+			}
+		}
+	}
+}
+
+// commonTenant is empty for objects of several tenants. At inserts Weaviate tells it with each object only.
+func commonTenant(objects []*models.Object) string {
+	tenant := objects[0].Tenant
+	for _, object := range objects {
+		if object.Tenant != tenant {
+			return ""
+		}
+	}
+	return tenant
+}

@@ -1,0 +1,194 @@
+package prism
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"prism.local/weaviate/prismv1"
+)
+
+const (
+	vectorizerService = "prism.v1.Vectorizer"
+	rerankerService   = "prism.v1.Reranker"
+
+	maxMessageBytes = 256 << 20 // the service's own default
+	metaTimeout     = 2 * time.Second
+
+	// Python's gRPC reads one 10 MB message at half the speed of several of 2.5 MB on their way at once.
+	chunkBytes = 4 << 20
+	// The service limits items times targets of a call (10,000): 20 targets fit.
+	chunkItems = 500
+	chunkCalls = 4 // on their way at once, of one batch
+
+	startupInterval = 500 * time.Millisecond
+	warningInterval = 5 * time.Second
+
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 2 * time.Second
+)
+
+// Vectorize and Rerank wait for a service that is not there; with Info in here, /v1/meta would hang while it is down.
+// gRPC's own retries end after 5 attempts, about 3 s, while a model takes longer to load: see call.
+var serviceConfig = fmt.Sprintf(`{"methodConfig": [{"waitForReady": true, "name": [
+	{"service": %q, "method": "Vectorize"}, {"service": %q, "method": "Rerank"}]}]}`, vectorizerService, rerankerService)
+
+// client is the connection to the service; calls of both modules share it.
+type client struct {
+	environment
+	connection *grpc.ClientConn
+	vectorizer prismv1.VectorizerClient
+	reranker   prismv1.RerankerClient
+	module     prismv1.ModuleClient
+	health     grpc_health_v1.HealthClient
+	embedder   atomic.Pointer[string] // the default model, once the service has told
+}
+
+var (
+	sharedLock sync.Mutex
+	shared     *client
+)
+
+// connect returns the process-wide client. The first call makes it, and waits for the service until ctx ends unless
+// PRISM_MODULE_WAIT_FOR_STARTUP is false; Weaviate's context for initialising modules has a deadline.
+func connect(ctx context.Context, log logrus.FieldLogger) (*client, error) {
+	sharedLock.Lock()
+	defer sharedLock.Unlock()
+	if shared != nil {
+		return shared, nil
+	}
+	env, err := readEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	if len(env.unknown) > 0 {
+		log.WithField("action", "prism_startup").Warnf("unknown variables: %v; known: %v", env.unknown, variables)
+	}
+	c, err := newClient(env)
+	if err != nil {
+		return nil, err
+	}
+	if env.wait {
+		if err := c.awaitReady(ctx, log); err != nil {
+			return nil, errors.Join(err, c.connection.Close())
+		}
+	}
+	shared = c
+	return c, nil
+}
+
+// newClient opens nothing yet: gRPC connects with the first call.
+func newClient(env environment) (*client, error) {
+	transport, err := env.transport()
+	if err != nil {
+		return nil, err
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(transport),
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDisableServiceConfig(), // a DNS record of the host's could change it
+		// finds out within 40 s that the service vanished without a word
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		// a restarted service is found within 2 s instead of gRPC's 2 minutes
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+		grpc.WithInitialWindowSize(8 << 20), grpc.WithInitialConnWindowSize(16 << 20),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+		// sends the trace context that Weaviate's OpenTelemetry keeps in ctx; does nothing where that is off
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
+	}
+	if env.apiKey != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(env.apiKey)))
+	}
+	connection, err := grpc.NewClient(env.address, options...)
+	if err != nil {
+		return nil, fmt.Errorf("%s=%q: %w", variableAddress, env.address, err)
+	}
+	return &client{
+		environment: env,
+		connection:  connection,
+		vectorizer:  prismv1.NewVectorizerClient(connection),
+		reranker:    prismv1.NewRerankerClient(connection),
+		module:      prismv1.NewModuleClient(connection),
+		health:      grpc_health_v1.NewHealthClient(connection),
+	}, nil
+}
+
+// close ends the connection; the next connect makes a new one.
+func (c *client) close() error {
+	sharedLock.Lock()
+	defer sharedLock.Unlock()
+	if shared != c {
+		return nil // the other module did it
+	}
+	shared = nil
+	return c.connection.Close()
+}
+
+// vectorize waits for a service that restarts or is busy, until its deadline: short for queries, long for objects.
+// For a query somebody waits, so a full queue is an error at once.
+func (c *client) vectorize(ctx context.Context, request *prismv1.VectorizeRequest) (*prismv1.VectorizeResponse, error) {
+	if request.Task == prismv1.Task_TASK_QUERY {
+		return call(ctx, "vectorize_query", c.queryTimeout, c.vectorizer.Vectorize, request, codes.Unavailable)
+	}
+	return call(ctx, "vectorize_document", c.timeout, c.vectorizer.Vectorize, request, codes.Unavailable, codes.ResourceExhausted)
+}
+
+// rerank waits for a service that restarts, until its deadline.
+func (c *client) rerank(ctx context.Context, request *prismv1.RerankRequest) (*prismv1.RerankResponse, error) {
+	return call(ctx, "rerank", c.timeout, c.reranker.Rerank, request, codes.Unavailable)
+}
+
+// meta tells /v1/meta what serves. It answers within 2 s also when the service is down.
+func (c *client) meta() (map[string]any, error) {
+	info, err := c.info(context.Background())
+	if err != nil {
+		return nil, failure(err)
+	}
+	loaded := make([]map[string]any, len(info.Models))
+	for i, model := range info.Models {
+		loaded[i] = map[string]any{
+			"name": model.Name, "revision": model.Revision, "kind": model.Kind,
+			"dimensions": model.Dimensions, "dtype": model.Dtype,
+		}
+	}
+	return map[string]any{"version": info.Version, "ready": info.Ready, "models": loaded}, nil
+}
+
+// info asks once, without waiting for the service.
+func (c *client) info(ctx context.Context) (*prismv1.InfoResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
+	defer cancel()
+	info, err := c.module.Info(ctx, &prismv1.InfoRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, model := range info.Models {
+		if model.Kind == "embedder" {
+			c.embedder.Store(&model.Name)
+			break
+		}
+	}
+	return info, nil
+}
+
+// failure keeps the code and the service's own words; gRPC's status must not become that of Weaviate's answer.
+func failure(err error) error {
+	s := status.Convert(err)
+	return fmt.Errorf("prism: %s: %s", s.Code(), s.Message())
+}

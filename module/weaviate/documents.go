@@ -1,0 +1,119 @@
+package prism
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weaviate/weaviate/entities/models"
+	"github.com/weaviate/weaviate/entities/multi"
+	"github.com/weaviate/weaviate/entities/search"
+
+	"prism.local/weaviate/prismv1"
+)
+
+// documents turns each result into an item of its fields.
+func documents(results []search.Result, properties []any, fields []field) ([]*prismv1.Item, error) {
+	items := make([]*prismv1.Item, len(results))
+	for i, result := range results {
+		found, err := parts(fields, properties[i])
+		if err != nil {
+			return nil, fmt.Errorf("object %s: %w", result.ID, err)
+		}
+		if len(found) == 0 { // an item needs a part; scored as empty text, the object stays among the results
+			found = []*prismv1.Part{textPart("")}
+		}
+		items[i] = &prismv1.Item{Id: result.ID.String(), Parts: found}
+	}
+	return items, nil
+}
+
+func textPart(text string) *prismv1.Part {
+	return &prismv1.Part{Modality: prismv1.Modality_MODALITY_TEXT, Content: &prismv1.Part_Text{Text: text}}
+}
+
+// loadedProperties returns what Weaviate has read of each result.
+func loadedProperties(results []search.Result) []any {
+	properties := make([]any, len(results))
+	for i, result := range results {
+		properties[i] = result.Schema
+	}
+	return properties
+}
+
+// completedProperties returns the properties of each result, with the fields that Weaviate has not read.
+//
+// A gRPC search reads what the user asked for and the one `property` of the rerank argument; the keyword search
+// within it reads everything. So results are looked at one by one. What is read here stays out of result.Schema,
+// which is sent to the user: blobs would come along that nobody asked for.
+//
+// In a multi-tenant collection reading needs the tenant. Results of bm25 carry it and near* searches are remembered
+// (tenantOf), but nothing tells it for nearVector, nearObject and hybrid. Such a search is ranked by the fields that
+// Weaviate has read, and fails if it has read none of them for any result.
+func completedProperties(
+	ctx context.Context, class *models.Class, results []search.Result, fields []field, tenant string,
+) ([]any, error) {
+	properties := loadedProperties(results)
+	missing, some := lacking(properties, fields)
+	if len(missing) == 0 {
+		return properties, nil
+	}
+	names := settings{fields: fields}.names()
+	if tenant == "" && multiTenant(class) {
+		if !some {
+			return nil, fmt.Errorf("this kind of search does not tell modules its tenant, so that %q of %s cannot be read: "+
+				"return one of them, or name one as the property of rerank", names, class.Class)
+		}
+		return properties, nil
+	}
+	objects, err := host.Objects(ctx, identifiers(results, missing), tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read %q of %d objects of %s: %w", names, len(missing), class.Class, err)
+	}
+	if len(objects) != len(missing) {
+		return nil, fmt.Errorf("read %q of %d objects of %s: got %d", names, len(missing), class.Class, len(objects))
+	}
+	for i, position := range missing {
+		if objects[i].Schema != nil { // nil: deleted since it was found
+			properties[position] = objects[i].Schema
+		}
+	}
+	return properties, nil
+}
+
+// lacking lists the results without one of the fields, and tells whether any result has any of them. A field that
+// was read and is null is there, as nil.
+func lacking(properties []any, fields []field) (positions []int, some bool) {
+	for i, each := range properties {
+		values, _ := each.(map[string]any)
+		complete := true
+		for _, f := range fields {
+			_, ok := values[f.name]
+			complete = complete && ok
+			some = some || ok
+		}
+		if !complete {
+			positions = append(positions, i)
+		}
+	}
+	return positions, some
+}
+
+func identifiers(results []search.Result, positions []int) []multi.Identifier {
+	ids := make([]multi.Identifier, len(positions))
+	for i, position := range positions {
+		ids[i] = multi.Identifier{ID: results[position].ID.String(), ClassName: results[position].ClassName}
+	}
+	return ids
+}
+
+func multiTenant(class *models.Class) bool {
+	return class.MultiTenancyConfig != nil && class.MultiTenancyConfig.Enabled
+}
+
+// searchedTenant is the tenant of a search as far as Weaviate tells it.
+func searchedTenant(results []search.Result, near map[string]any) string {
+	if tenant := results[0].Tenant; tenant != "" {
+		return tenant
+	}
+	return tenantOf(near)
+}

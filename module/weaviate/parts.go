@@ -1,0 +1,83 @@
+package prism
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"prism.local/weaviate/prismv1"
+)
+
+// parts turns the properties of an object into parts, in the order of the fields. A property that is absent or null
+// has none; a text[] has one for each text.
+func parts(fields []field, properties any) ([]*prismv1.Part, error) {
+	values, _ := properties.(map[string]any)
+	var found []*prismv1.Part
+	for _, f := range fields {
+		made, err := fieldParts(f, values[f.name])
+		if err != nil {
+			return nil, fmt.Errorf("property %q: %w", f.name, err)
+		}
+		found = append(found, made...)
+	}
+	return found, nil
+}
+
+func fieldParts(f field, value any) ([]*prismv1.Part, error) {
+	if value == nil {
+		return nil, nil
+	}
+	if list, ok := texts(value); ok && f.modality == prismv1.Modality_MODALITY_TEXT {
+		made := make([]*prismv1.Part, len(list))
+		for i, text := range list {
+			made[i] = textPart(text)
+			made[i].Field = f.name
+		}
+		return made, nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return nil, fmt.Errorf("cannot be vectorized: its value is of type %T", value)
+	}
+	made, err := part(f.modality, text)
+	if err != nil {
+		return nil, err
+	}
+	made.Field = f.name
+	return []*prismv1.Part{made}, nil
+}
+
+func part(modality prismv1.Modality, value string) (*prismv1.Part, error) {
+	switch {
+	case modality == prismv1.Modality_MODALITY_TEXT:
+		return textPart(value), nil
+	case isDigest(value):
+		return &prismv1.Part{Modality: modality, Content: &prismv1.Part_Digest{Digest: value}}, nil
+	}
+	return mediaPart(modality, value)
+}
+
+// isDigest recognises what Weaviate keeps of a blobHash property. As base64 it would be 48 bytes: no picture is.
+func isDigest(value string) bool {
+	return len(value) == 64 && strings.Trim(value, "0123456789abcdef") == ""
+}
+
+// mediaPart decodes base64 text or a data: URI. Where the modality is unspecified, the service recognises it.
+func mediaPart(modality prismv1.Modality, value string) (*prismv1.Part, error) {
+	if uri, ok := strings.CutPrefix(value, "data:"); ok {
+		header, payload, found := strings.Cut(uri, ",")
+		if !found || !strings.HasSuffix(header, ";base64") {
+			return nil, errors.New("a data: URI must be of the form data:TYPE;base64,DATA")
+		}
+		value = payload
+	}
+	if value == "" {
+		return nil, errors.New("is empty, want media in base64")
+	}
+	data, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return nil, fmt.Errorf("is not base64: %w", err)
+	}
+	return &prismv1.Part{Modality: modality, Content: &prismv1.Part_Data{Data: data}}, nil
+}

@@ -1,0 +1,62 @@
+package prism
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+type method[Request, Response any] func(context.Context, *Request, ...grpc.CallOption) (*Response, error)
+
+// call sends a request again while its answer is one of the `passing` codes, until the deadline.
+func call[Request, Response any](ctx context.Context, name string, timeout time.Duration,
+	invoke method[Request, Response], request *Request, passing ...codes.Code,
+) (*Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	start, pause, earlier := time.Now(), backOff(), ""
+	for {
+		response, err := invoke(ctx, request)
+		if err == nil {
+			observe(name, codes.OK, time.Since(start))
+			return response, nil
+		}
+		if slices.Contains(passing, status.Code(err)) && !tooLarge(err) {
+			earlier = fmt.Sprintf(" (before: %s)", status.Convert(err).Message())
+			if pause(ctx) {
+				continue
+			}
+			err = status.FromContextError(ctx.Err()).Err()
+		}
+		observe(name, status.Code(err), time.Since(start))
+		return nil, fmt.Errorf("%w%s", failure(err), earlier)
+	}
+}
+
+// tooLarge tells a message over a limit, of gRPC in Go or in C, from a full queue: both are RESOURCE_EXHAUSTED.
+func tooLarge(err error) bool {
+	return strings.Contains(status.Convert(err).Message(), "larger than max")
+}
+
+// backOff returns a function that waits longer each time, and is false when ctx ends before.
+func backOff() func(context.Context) bool {
+	delay := firstRetryDelay
+	return func(ctx context.Context) bool {
+		timer := time.NewTimer(delay/2 + rand.N(delay))
+		defer timer.Stop()
+		delay = min(2*delay, maxRetryDelay)
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
