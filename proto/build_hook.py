@@ -3,6 +3,8 @@
 protoc names a module by the path of its source, and generated modules import each other by that name.
 Showing it `proto/prism/v1` under the path `weaviate_prism/v1` is enough to place them inside the package,
 https://grpc.io/docs/languages/python/basics/#generating-client-and-server-code.
+
+A wheel also carries the sources of the Go module; an editable install finds them in the repository.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "proto/prism/v1"
 PACKAGE = "weaviate_prism/v1"
+GO_MODULE = "module/weaviate"
+GO_MODULE_IN_WHEEL = "weaviate_prism/weaviate/modules"
 
 
 class ProtoBuildHook(BuildHookInterface[Any]):
@@ -32,3 +36,5 @@ class ProtoBuildHook(BuildHookInterface[Any]):
             env={**os.environ, "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])},
             check=True,
         )
+        if version != "editable":
+            build_data["force_include"][GO_MODULE] = GO_MODULE_IN_WHEEL

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from weaviate_prism import __version__, config
+from weaviate_prism.tracing import TraceFilter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(argv: Sequence[str]) -> int:
     """Serves until a signal or a fault; 2 for a setting that does not parse."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(TraceFilter())
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s%(trace)s", handlers=[handler])
     try:
         settings = config.parse_command(argv, os.environ)
     except config.SettingsError as error:
@@ -50,9 +53,16 @@ def demo(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def weaviate(argv: Sequence[str]) -> int:
+    from weaviate_prism.weaviate.command import run
+
+    return run(argv)
+
+
 COMMANDS = {
     "serve": (serve, "run the service: gRPC and HTTP doors in front of the models"),
     "demo": (demo, "start Prism and a real Weaviate, import pictures and clips, search and rerank them"),
+    "weaviate": (weaviate, "build a Weaviate with Prism's modules inside"),
 }
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ def prism(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("serve", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("--help",), ("serve", "--help"), ("weaviate", "build", "--help")]
+)
 def test_help_and_version_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
     done = prism(*arguments)
     assert done.returncode == 0
@@ -39,6 +41,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--http", "80"], "--http 80"),  # no guessing of abbreviations
         (["serve", "somewhere"], "somewhere"),
         (["fly"], "fly"),
+        (["weaviate", "fly"], "fly"),
+        (["weaviate", "build", "--fast"], "--fast"),
+        (["weaviate"], "COMMAND"),
         ([], "COMMAND"),
     ],
 )

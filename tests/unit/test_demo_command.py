@@ -12,7 +12,8 @@ from weaviate_prism.demo.gallery import FEWEST
 
 def test_defaults() -> None:
     options = command.parse([])
-    assert (options.keep, options.objects, options.report) == (False, 300, Path("prism-demo.html"))
+    assert (options.native, options.keep, options.objects) == (False, False, 300)
+    assert options.report == Path("prism-demo.html")
 
 
 @pytest.mark.parametrize(

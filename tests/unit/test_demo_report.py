@@ -39,7 +39,7 @@ def results(before: Answer, after: Answer) -> Results:
     averages = measure.figures("all", [comparison])
     entries = [each.entry for each in after.hits]
     told = expectations(played, averages, averages)
-    return Results(entries, Imported(2, 0.1), played, averages, [averages], averages, told)
+    return Results(entries, Imported(2, 0.1, "multi2vec-bind"), played, averages, [averages], averages, told)
 
 
 @pytest.mark.parametrize(

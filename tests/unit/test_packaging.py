@@ -57,6 +57,14 @@ def test_wheel_holds_code_protos_weights_and_licence(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"weaviate_prism"}
 
 
+def test_wheel_holds_the_go_module(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    module = ROOT / "module" / "weaviate"
+    wanted = {path.relative_to(module) for path in module.rglob("*") if path.is_file()}
+    assert {Path("build.sh"), Path("go.sum"), Path("prismv1/prism.pb.go"), Path("hook/prism_hook.go.txt")} <= wanted
+    assert {f"weaviate_prism/weaviate/modules/{path}" for path in wanted} <= names
+
+
 def test_wheel_imports_in_a_clean_environment(clean_environment: Path) -> None:
     code = "import weaviate_prism.v1.prism_pb2_grpc as grpc; print(grpc.__file__, grpc.prism__pb2.Task.Name(1))"
     code = code.replace("prism__pb2", "weaviate__prism_dot_v1_dot_prism__pb2")
@@ -68,6 +76,19 @@ def test_wheel_imports_in_a_clean_environment(clean_environment: Path) -> None:
 def test_installed_command_tells_its_version(clean_environment: Path) -> None:
     told = run(clean_environment / "bin" / "prism", "--version", cwd=clean_environment)
     assert told == f"prism {weaviate_prism.__version__}\n"
+
+
+def test_installed_package_finds_the_go_module(clean_environment: Path) -> None:
+    code = "from weaviate_prism.weaviate import native; print(native.sources())"
+    found = Path(run(clean_environment / "bin" / "python", "-c", code, cwd=clean_environment).strip())
+    assert found.is_relative_to(clean_environment)
+    assert (found / "build.sh").is_file()
+
+
+def test_installed_command_builds_weaviate(clean_environment: Path) -> None:
+    assert "--fast-blob-check" in run(
+        clean_environment / "bin" / "prism", "weaviate", "build", "--help", cwd=clean_environment
+    )
 
 
 def test_lock_fits_the_project() -> None:

@@ -82,3 +82,30 @@ def test_another_python_on_the_path_is_taken_if_it_starts(
     with pytest.raises(SystemExit):
         setup.choose_interpreter()
     assert chosen == [str(good)]
+
+
+@pytest.mark.parametrize(
+    ("told", "enough"),
+    [
+        ("echo go version go1.26.8 linux/amd64", True),
+        ("echo go version go1.21.0 linux/amd64", True),
+        ("echo go version go1.19.8 linux/amd64", False),
+        ("exit 1", False),
+    ],
+)
+def test_go_is_installed_where_there_is_none_that_is_new_enough(
+    told: str, enough: bool, setup: types.ModuleType, tmp_path: Path
+) -> None:
+    assert not setup.has_go()
+    command(tmp_path, "go", told)
+    assert setup.has_go() == enough
+
+
+def test_go_that_the_setup_installed_before_stays(
+    setup: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = setup.VENV / "bin"
+    folder.mkdir(parents=True)
+    command(folder, "go", "echo go version go1.26.6 linux/amd64")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{tmp_path}")
+    assert not setup.has_go()

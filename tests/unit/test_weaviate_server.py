@@ -20,7 +20,9 @@ from weaviate import embedded
 
 from weaviate_prism.weaviate import binary, server
 from weaviate_prism.weaviate.binary import WeaviateError
-from weaviate_prism.weaviate.server import WeaviateServer
+from weaviate_prism.weaviate.server import WeaviateServer, native_modules
+
+PYTHON = sys.executable
 
 FAKE_GO = """
 import json, os, sys
@@ -62,16 +64,17 @@ http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 def script(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\n{text}")
+    path.write_text(f"#!{PYTHON}\n{text}")
     path.chmod(0o755)
     return path
 
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder and an empty PATH."""
+    """An empty cache folder, an empty PATH, and no Go in Python's environment."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "environment" / "python"))
     return tmp_path / "cache"
 
 
@@ -155,11 +158,18 @@ def test_release_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("no_release")
+def test_go_of_pythons_environment_is_taken_first(tmp_path: Path) -> None:
+    script(tmp_path / "bin" / "go", FAKE_GO.format(version="go1.19.8"))
+    script(tmp_path / "environment" / "go", FAKE_GO.format(version="go1.26.6"))
+    assert binary.ensure_binary().exists()
+
+
+@pytest.mark.usefixtures("no_release")
 @pytest.mark.parametrize(
     ("go", "reason"),
     [
         (None, "Go is not installed"),
-        (FAKE_GO.format(version="go1.20.3"), "Go 1.21 or newer is needed"),
+        (FAKE_GO.format(version="go1.20.3"), "is too old, 'go version go1.20.3"),
         (FAILING_GO, "go: no such module"),
     ],
 )
@@ -221,6 +231,14 @@ def test_environment_points_at_prism_and_takes_additions() -> None:
     assert {environment[f"{module}_INFERENCE_API"] for module in ("BIND", "CLIP", "RERANKER")} == {"http://prism:1"}
     assert environment["ENABLE_MODULES"] == "multi2vec-bind,multi2vec-clip,reranker-transformers"
     assert environment["LOG_LEVEL"] == "debug"
+
+
+def test_native_modules_are_added_to_the_stock_ones() -> None:
+    environment = WeaviateServer("http://prism:1", Path("data"), environment=native_modules("prism:2")).environment
+    assert environment["ENABLE_MODULES"].split(",")[-2:] == ["multi2vec-prism", "reranker-prism"]
+    assert environment["ENABLE_MODULES"].startswith(server.STOCK_MODULES)
+    assert environment["PRISM_MODULE_ADDRESS"] == "prism:2"
+    assert environment["CLIP_INFERENCE_API"] == "http://prism:1"
 
 
 def test_variables_of_the_caller_do_not_reach_weaviate(

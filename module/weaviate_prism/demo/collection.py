@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from weaviate import WeaviateClient
-from weaviate.classes.config import Configure, DataType, Property, Tokenization
+from weaviate.classes.config import DataType, Property, Tokenization
 
 from weaviate_prism.demo.gallery import Entry
 from weaviate_prism.demo.service import DemoError
+from weaviate_prism.demo.ways import Way
 
 NAME = "Gallery"
 BATCH = 20
@@ -25,6 +26,7 @@ class Imported:
 
     objects: int
     seconds: float
+    modules: str  # which vectorized and rerank
 
     @property
     def rate(self) -> float:
@@ -32,13 +34,13 @@ class Imported:
         return self.objects / self.seconds
 
 
-def fill(client: WeaviateClient, entries: Sequence[Entry], console: Console) -> Imported:
+def fill(client: WeaviateClient, way: Way, entries: Sequence[Entry], console: Console) -> Imported:
     """Creates the collection and imports all entries.
 
     Raises:
         DemoError: an object was refused, or is stored without a vector.
     """
-    create(client)
+    create(client, way)
     gallery = client.collections.use(NAME)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(show_speed=True))
     started = time.perf_counter()
@@ -50,10 +52,10 @@ def fill(client: WeaviateClient, entries: Sequence[Entry], console: Console) -> 
         raise DemoError(f"{len(failed)} objects were refused, the first one with: {failed[0].message}")
     check_vectors(client, len(entries))
     console.print(f"imported {len(entries)} objects in {seconds:.1f} s: {len(entries) / seconds:.0f} objects/s\n")
-    return Imported(len(entries), seconds)
+    return Imported(len(entries), seconds, way.modules)
 
 
-def create(client: WeaviateClient) -> None:
+def create(client: WeaviateClient, way: Way) -> None:
     client.collections.create(
         NAME,
         properties=[
@@ -63,11 +65,8 @@ def create(client: WeaviateClient) -> None:
             Property(name="picture", data_type=DataType.BLOB),
             Property(name="clip", data_type=DataType.BLOB),
         ],
-        # Without weights: Weaviate hands them to the wrong fields where an object lacks a property.
-        vector_config=Configure.Vectors.multi2vec_bind(
-            text_fields=["title"], image_fields=["picture"], video_fields=["clip"]
-        ),
-        reranker_config=Configure.Reranker.transformers(),
+        vector_config=way.vectors,
+        reranker_config=way.reranker,
     )
 
 

@@ -53,6 +53,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Start Prism and a real Weaviate, import pictures and clips, search and rerank them.",
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "--native", action="store_true", help="through Prism's own modules, in a Weaviate that is built with them"
+    )
     parser.add_argument("--keep", action="store_true", help="leave both servers running and say how to go on")
     parser.add_argument(
         "--objects", type=int, default=OBJECTS, metavar="N", help="how many objects to import (default: %(default)s)"
@@ -90,11 +93,11 @@ def demonstrate(options: argparse.Namespace, console: Console) -> int:
 
 def play(options: argparse.Namespace, console: Console, stack: contextlib.ExitStack) -> int:
     """Starts what `stack` ends, imports, searches, reports."""
-    from weaviate_prism.demo import collection, gallery, report, scenario, service, snippet, tables
-    from weaviate_prism.weaviate.binary import ensure_binary
+    from weaviate_prism.demo import collection, gallery, report, scenario, service, snippet, tables, ways
     from weaviate_prism.weaviate.server import WeaviateServer
 
-    binary = ensure_binary(console.print)
+    way = ways.NATIVE if options.native else ways.STOCK
+    binary = way.binary(console.print)
     folder = Path(tempfile.mkdtemp(prefix="prism-demo-"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     prism = stack.enter_context(service.Prism(folder))
@@ -105,10 +108,11 @@ def play(options: argparse.Namespace, console: Console, stack: contextlib.ExitSt
     with console.status("waiting for Prism's models"):
         prism.wait()
     with console.status("starting Weaviate"):
-        weaviate = stack.enter_context(WeaviateServer(prism.url, folder / "weaviate", binary=binary))
-    console.print(f"Prism at {prism.url}, Weaviate at {weaviate.url}")
+        server = WeaviateServer(prism.url, folder / "weaviate", binary=binary, environment=way.environment(prism))
+        weaviate = stack.enter_context(server)
+    console.print(f"Prism at {prism.url}, Weaviate at {weaviate.url} with {way.modules}")
     with weaviate.client() as client:
-        imported = collection.fill(client, objects, console)
+        imported = collection.fill(client, way, objects, console)
         results = scenario.play(client, objects, imported, console)
     tables.conclude(console, results)
     report.write(options.report, results)

@@ -1,1 +1,1 @@
-"""A real Weaviate without Docker, for the demo and the tests: `binary` finds or builds it, `server` runs it."""
+"""A real Weaviate without Docker: `binary` finds or builds it, `native` one with Prism's modules; `server` runs it."""

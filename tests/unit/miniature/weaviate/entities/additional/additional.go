@@ -1,0 +1,3 @@
+package additional
+
+type Properties struct{}

@@ -1,0 +1,3 @@
+package multi
+
+type Identifier struct{}

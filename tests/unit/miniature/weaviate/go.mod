@@ -1,0 +1,3 @@
+module github.com/weaviate/weaviate
+
+go 1.26
