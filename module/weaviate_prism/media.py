@@ -6,6 +6,7 @@ Everything may be called from several threads at once; nothing here knows of mod
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import struct
@@ -27,6 +28,7 @@ from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, check_limit
 from weaviate_prism.models.base import Clip
+from weaviate_prism.room import LARGEST_AT_ONCE, Room
 from weaviate_prism.values import Modality
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class MediaDecoder:
         self._settings = settings
         # Pillow's own limit would warn below ours; ours is checked before there are pixels.
         Image.MAX_IMAGE_PIXELS = None
+        self._room = Room(LARGEST_AT_ONCE * settings.max_image_pixels)
 
     def picture(self, data: bytes) -> Image.Image:
         """The first frame as RGB: upright, transparency on white, 16 bits and floats scaled to 8 bits.
@@ -87,27 +90,60 @@ class MediaDecoder:
         Raises:
             InvalidInput: not a picture, damaged or truncated.
             TooLarge: over a limit; seen before any pixel is decoded.
+            Overloaded: too much is decoded already.
         """
+        opened = self._open_picture(data)
+        return self._room.made(opened.pixels, opened.decode)
+
+    def clip(self, data: bytes) -> Clip:
+        """See `video.open_clip` and `video.OpenedClip`.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported
+            Overloaded: too much is decoded already.
+        """
+        opened = video.open_clip(data, self._settings)
+        return self._room.made(opened.pixels, opened.decode)
+
+    def _open_picture(self, data: bytes) -> OpenedPicture:
         check_limit("a picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")
         kind = _picture_format(data)
         if kind is None:
             raise InvalidInput(f"not a picture in a known format ({', '.join(PLUGINS)})")
-        try:
-            with _load(kind, data, self._settings.max_image_pixels) as picture:
-                turn = UPRIGHT.get(_orientation(picture.info.get("exif", b"")))
-                upright = _rgb(picture) if turn is None else _rgb(picture).transpose(turn)
-        except (PrismError, MemoryError):
-            raise
-        except Exception as error:  # whatever a plugin stumbled over: a dozen types, some with reprs in their text
-            log.debug("undecodable %s picture", kind, exc_info=error)
-            reason = "truncated" if "truncated" in str(error) else "damaged, truncated or of an unknown kind"
-            raise InvalidInput(f"the {kind} picture cannot be decoded: {reason}") from None
+        with _plain_errors(kind):
+            return _open(kind, data, self._settings.max_image_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPicture:
+    """A picture within the limits, of which nothing but the header is decoded yet."""
+
+    pixels: int
+    _kind: str
+    _file: ImageFile.ImageFile
+    _reader: _Reader
+
+    def decode(self) -> Image.Image:
+        """Only once."""
+        with _plain_errors(self._kind), self._file as picture:
+            self._reader.allow(HEADER_SECONDS + self.pixels * SECONDS_PER_PIXEL)
+            picture.load()
+            turn = UPRIGHT.get(_orientation(picture.info.get("exif", b"")))
+            upright = _rgb(picture) if turn is None else _rgb(picture).transpose(turn)
         upright.info = {}  # else whoever reads EXIF next would turn it again
         return upright
 
-    def clip(self, data: bytes) -> Clip:
-        """See `video.decode`."""
-        return video.decode(data, self._settings)
+
+@contextlib.contextmanager
+def _plain_errors(kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (PrismError, MemoryError):
+        raise
+    except Exception as error:  # whatever a plugin stumbled over: a dozen types, some with reprs in their text
+        log.debug("undecodable %s picture", kind, exc_info=error)
+        reason = "truncated" if "truncated" in str(error) else "damaged, truncated or of an unknown kind"
+        raise InvalidInput(f"the {kind} picture cannot be decoded: {reason}") from None
 
 
 def _picture_format(data: bytes) -> str | None:
@@ -129,8 +165,7 @@ def _picture_format(data: bytes) -> str | None:
     return None
 
 
-def _load(kind: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """The decoded first frame, in whatever mode it has."""
+def _open(kind: str, data: bytes, max_pixels: int) -> OpenedPicture:
     _check_metadata(kind, data)
     if (
         kind == "WebP" and data[12:16] == b"VP8X"
@@ -145,9 +180,7 @@ def _load(kind: str, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     if kind == "JPEG":
         _check_scans(data, reader.tell())
         picture.decodermaxblock = len(data)  # in blocks of 64 kB, a marker that spans 30 MB is read 480 times
-    reader.allow(HEADER_SECONDS + width * height * SECONDS_PER_PIXEL)
-    picture.load()
-    return picture
+    return OpenedPicture(width * height, kind, picture, reader)
 
 
 def _check_pixels(width: int, height: int, limit: int) -> None:
@@ -223,6 +256,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
         layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         canvas.paste(layer, mask=layer)
         return canvas
+    if picture.mode == "RGB":  # `convert` would copy: a third of all memory that a picture takes
+        return picture._new(picture.im)
     return picture.convert("RGB")
 
 

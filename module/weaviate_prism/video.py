@@ -7,11 +7,13 @@ torch is imported with the first clip.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -46,12 +48,38 @@ def container(data: bytes) -> str | None:
     return "AVI" if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
 
 
-def decode(data: bytes, settings: Settings) -> Clip:
-    """Frames spread evenly over the clip, uint8 [frames, 3, height, width], upright; an even number of them.
+@dataclass(frozen=True, slots=True)
+class OpenedClip:
+    """A clip within the limits, of which no frame is decoded yet."""
+
+    pixels: int  # of all frames that will be decoded
+    _kind: str
+    _decoder: Any
+    _fps: float
+    _total: int
+    _begin: float
+    _seconds: float
+    _indices: tuple[int, ...]
+
+    def decode(self) -> Clip:
+        """Frames spread evenly over the clip, uint8 [frames, 3, height, width], upright; an even number of them.
+
+        Raises:
+            InvalidInput: damaged.
+            TooLarge: takes too long.
+        """
+        # By time, not by number: where the frame rate varies, frame i is not at i / fps, and models assume that it is.
+        moments = [self._begin + (index + 0.5) / self._fps for index in self._indices]
+        with _plain_errors(self._kind):
+            return Clip(_frames(self._decoder, moments), self._fps, self._total, self._seconds, self._indices)
+
+
+def open_clip(data: bytes, settings: Settings) -> OpenedClip:
+    """Reads the packets, and decodes none.
 
     Raises:
         InvalidInput: not a clip, damaged, truncated, or of an unknown codec.
-        TooLarge: over a limit; seen before any frame is decoded.
+        TooLarge: over a limit.
         Unsupported: torchcodec or FFmpeg is missing.
     """
     check_limit("a clip", len(data), "bytes", settings.max_video_bytes, "max_video_bytes")
@@ -59,8 +87,14 @@ def decode(data: bytes, settings: Settings) -> Clip:
     if kind is None:
         raise InvalidInput("not a clip in a known container (MP4, MOV, WebM, Matroska, AVI)")
     torchcodec = _torchcodec()
+    with _plain_errors(kind):
+        return _open(torchcodec, kind, data, settings)
+
+
+@contextlib.contextmanager
+def _plain_errors(kind: str) -> Iterator[None]:
     try:
-        return _decode(torchcodec, kind, data, settings)
+        yield
     except PrismError:
         raise
     except Exception as error:  # torchcodec: RuntimeError, ValueError, IndexError, with source paths in their texts
@@ -70,7 +104,7 @@ def decode(data: bytes, settings: Settings) -> Clip:
         ) from None
 
 
-def _decode(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) -> Clip:
+def _open(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) -> OpenedClip:
     import torch
 
     copy = bytearray(data)  # torch warns of memory that it may not write to
@@ -87,11 +121,9 @@ def _decode(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) 
     # Edit lists explain missing frames, and a last frame that lasts explains missing time: never both.
     if total < (about.num_frames_from_header or 0) and seconds < 0.9 * (about.duration_seconds_from_header or 0.0):
         raise InvalidInput(f"the clip is truncated: {total} of {about.num_frames_from_header} frames are there")
-    indices = spread(total, settings.video_frames)
-    # By time, not by number: where the frame rate varies, frame i is not at i / fps, and models assume that it is.
-    fps = total / seconds
-    frames = _frames(decoder, [begin + (index + 0.5) / fps for index in indices])
-    return Clip(frames, fps, total, seconds, tuple(indices))
+    indices = tuple(spread(total, settings.video_frames))
+    pixels = len(indices) * about.width * about.height
+    return OpenedClip(pixels, kind, decoder, total / seconds, total, begin, seconds, indices)
 
 
 def _frames(decoder: Any, moments: Sequence[float]) -> Pixels:

@@ -38,7 +38,8 @@ class Running:
 
     def vectorize(self, items: list[Item]) -> None:
         work = self._engine.vectorize(items, task=Task.DOCUMENT, priority=Priority.BULK, deadline=soon())
-        self._complete(self._runner.run(work))
+        (vectors,) = self._runner.run(work)
+        self._complete(vectors)
 
     def rerank(self, query: str, documents: list[Item]) -> None:
         work = self._engine.rerank(Item((Text(query),)), documents, deadline=soon())

@@ -1,37 +1,101 @@
-"""The README's Python runs as it stands, in its order, against a real Weaviate and the bundled models."""
+"""Every code block of the README runs as it stands, against a real Prism and a real Weaviate.
+
+Only what no test machine has is replaced: models that would be downloaded by the bundled ones, the host
+`prism` and default ports by where the servers of this test listen.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import io
-import re
-from pathlib import Path
+import json
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
 
-from servers import Stack
+import pytest
+
+from contract.running import Subprocess
+from readme import BLOCKS, ROOT, block
+from servers import BUNDLED, Prism, Stack
+from weaviate_prism import config
 from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
 from weaviate_prism.bundled.scenes import make_scenes
+from weaviate_prism.weaviate.binary import ensure_binary
+from weaviate_prism.weaviate.server import WeaviateServer, service
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MAKE = block("make demo")
+SERVE = block("prism serve")
+ENVIRONMENT = block("BIND_INFERENCE_API=")
+CURL = block("curl ")
+COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
+SEARCH = block("near_text(")
 
 
-def test_every_python_block_of_the_readme_runs(bundled: Stack) -> None:
-    names: dict[str, object] = {"client": bundled.client, "prism_url": bundled.prism.url}
-    *collections, search = BLOCKS
-    assert len(collections) == 2
-    for block in collections:
-        exec(compile(block, "README.md", "exec"), names)
-    films = bundled.client.collections.get("Film")
+def test_no_block_is_without_a_test() -> None:
+    assert [each for each in BLOCKS if each not in (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH)] == []
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Prism, and a Weaviate that knows of it by the README's variables alone."""
+    ensure_binary()
+    with Prism(*BUNDLED) as prism:
+        weaviate = WeaviateServer(prism.url, tmp_path_factory.mktemp("readme"))
+        for name in service(prism.url):
+            del weaviate.environment[name]
+        lines = ENVIRONMENT.replace("http://prism:8090", prism.url).splitlines()
+        weaviate.environment |= dict(line.split("=", 1) for line in lines)
+        with weaviate, weaviate.client() as client:
+            yield Stack(prism, weaviate, client)
+
+
+def test_python_configures_inserts_and_searches(configured: Stack) -> None:
+    names: dict[str, object] = {"client": configured.client, "prism_url": configured.prism.url}
+    for collection in COLLECTIONS:
+        exec(compile(collection, "README.md", "exec"), names)
+    films = configured.client.collections.get("Film")
     for scene, clip in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
         media = {"still": picture_jpeg(scene), "trailer": clip_mp4(clip)}
         encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
         films.data.insert({"title": scene.caption, **encoded})
-    photos = bundled.client.collections.get("Photo")
+    photos = configured.client.collections.get("Photo")
     photos.data.insert({"caption": "a star"})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(search, "README.md", "exec"), names)
+        exec(compile(SEARCH, "README.md", "exec"), names)
     scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_gets_a_vector_and_scores(configured: Stack) -> None:
+    address = configured.prism.url.removeprefix("http://")
+    vectors, scores = (json.loads(run(line)) for line in CURL.replace("localhost:8090", address).splitlines())
+    assert [len(vectors[key]) for key in ("textVectors", "imageVectors", "videoVectors")] == [1, 0, 0]
+    assert len(scores["scores"]) == 2
+
+
+def run(line: str) -> str:
+    return subprocess.run(shlex.split(line, comments=True), capture_output=True, text=True, check=True).stdout
+
+
+def test_prism_serve_takes_its_flags_and_serves() -> None:
+    program, command, *flags = shlex.split(SERVE.replace("\\\n", " "))
+    assert (program, command) == ("prism", "serve")
+    settings, bundled = config.parse_command(flags, {}), config.Settings()
+    hub = {settings.embedder: bundled.embedder, settings.reranker: bundled.reranker}
+    assert all("/" in name for name in hub)
+    with Subprocess(*(hub.get(flag, flag) for flag in flags)) as running, running.ready() as http:
+        assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
+        running.wait_for(rf"listening on http://{settings.host}:")
+
+
+def test_make_has_the_targets() -> None:
+    """They are only shown (`-n`): the one runs what test_demo.py runs, the other would run this test again."""
+    demo, test = (run(line.replace("make", f"make -C {ROOT} -n", 1)) for line in MAKE.splitlines())
+    assert ".venv/bin/prism demo" in demo.splitlines()
+    assert ".venv/bin/pytest" in test.splitlines()

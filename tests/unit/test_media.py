@@ -8,6 +8,7 @@ import resource
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -386,6 +387,49 @@ def test_thirty_megabytes_of_picture_are_read_within_two_seconds(kind: str, side
     assert len(data) > 20 * MEGABYTE
     with within(seconds=2, megabytes=300):
         MediaDecoder(Settings(max_image_bytes=100 * MEGABYTE)).picture(data)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "PNG", {"compress_level": 1}),
+        ("RGBA", "PNG", {"compress_level": 1}),
+        ("1", "PNG", {}),
+        ("I;16", "PNG", {"compress_level": 1}),
+        ("RGB", "JPEG", {}),
+        ("RGB", "JPEG", {"progressive": True}),
+        ("CMYK", "JPEG", {}),
+        ("L", "GIF", {}),
+        ("RGB", "WEBP", {"lossless": False, "quality": 50, "method": 0}),
+    ],
+)
+def test_the_largest_picture_is_read_within_two_seconds_and_17_bytes_a_pixel(
+    mode: str, kind: str, options: dict[str, int]
+) -> None:
+    data = encoded(Image.new(mode, (7680, 4320)), kind, **options)
+    with within(seconds=2, megabytes=17 * 7680 * 4320 // MEGABYTE):
+        assert DECODER.picture(data).size == (7680, 4320)
+
+
+def test_a_plain_picture_is_decoded_into_four_bytes_a_pixel() -> None:
+    """A copy on the way would make it eight."""
+    data = encoded(Image.new("RGB", (7680, 4320)), "PNG")
+    with within(seconds=2, megabytes=6 * 7680 * 4320 // MEGABYTE):
+        DECODER.picture(data)
+
+
+def test_many_threads_together_keep_within_the_room_of_eight_largest_pictures() -> None:
+    """48 threads that decode and then shrink 4 megapixels, as models' processors do: 770 MB if all did so at once."""
+    data = encoded(Image.new("RGB", (2000, 2000)), "PNG")
+    roomy, together = MediaDecoder(Settings(max_image_pixels=2000 * 2000)), threading.Barrier(48)
+
+    def shrink(_: int) -> tuple[int, int]:
+        together.wait()
+        picture = roomy.picture(data)
+        return picture.resize((8, 8)).size
+
+    with within(seconds=2, megabytes=500), ThreadPoolExecutor(48) as threads:
+        assert list(threads.map(shrink, range(48))) == [(8, 8)] * 48
 
 
 @pytest.mark.parametrize("kind", sorted({*FORMATS} - {"BMP"}))  # whose pixels any bytes may be

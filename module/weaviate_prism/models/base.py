@@ -22,7 +22,7 @@ class ModelError(RuntimeError):
     """A model cannot be loaded; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Clip:
     """Frames of a video, and what a model needs to know to time them."""
 
