@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from weaviate_prism.errors import PrismError
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Vector
@@ -20,9 +22,16 @@ from weaviate_prism.values import Vector
 ENTRY_OVERHEAD = 500
 
 
-@dataclass(slots=True)
+Answers: TypeAlias = Mapping[Hashable, Vector | PrismError]
+Compute: TypeAlias = Callable[[Sequence[Hashable]], Awaitable[Answers]]
+
+
+@dataclass(slots=True, eq=False)
 class _Flight:
-    task: asyncio.Task[Vector]
+    """Keys that are being computed together."""
+
+    keys: Sequence[Hashable]
+    task: asyncio.Task[Answers]
     ticket: Ticket
     waiters: int = 0
 
@@ -32,50 +41,74 @@ class EmbeddingCache:
 
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
         self._max_bytes = max_bytes
-        self._metrics = metrics
+        self._size = metrics.cache_bytes
+        self._hits, self._shared, self._misses = map(metrics.cache.labels, ("hit", "shared", "miss"))
         self._bytes = 0
         self._vectors: OrderedDict[Hashable, Vector] = OrderedDict()
         self._flights: dict[Hashable, _Flight] = {}
 
-    async def get(self, key: Hashable, compute: Callable[[], Awaitable[Vector]], ticket: Ticket) -> Vector:
-        """The vector of `key`: known, being computed for somebody else, or computed now.
+    async def get(self, keys: Iterable[Hashable], compute: Compute, ticket: Ticket) -> Answers:
+        """The vector of each key, or its error: known, being computed for somebody else, or computed now.
 
-        `key` must name everything that changes the vector. Work in flight is shared with those who would
-        not get it sooner on their own, and whose deadline is no later; it ends when the last of them is gone.
+        `compute` gets all keys that nobody else computes at once, so that they may share work. A key must
+        name everything that changes the vector. Work in flight is shared with those who would not get it
+        sooner on their own, and whose deadline is no later; it ends when the last of them is gone.
         """
-        if (vector := self._vectors.get(key)) is not None:
-            self._vectors.move_to_end(key)
-            self._metrics.cache.labels("hit").inc()
-            return vector
-        flight = self._flights.get(key)
-        if flight is not None and _serves(flight.ticket, ticket):
-            self._metrics.cache.labels("shared").inc()
-        else:
-            self._metrics.cache.labels("miss").inc()
-            flight = _Flight(asyncio.ensure_future(self._fly(key, compute)), ticket)
+        found: dict[Hashable, Vector | PrismError] = {}
+        flights: dict[Hashable, _Flight] = {}
+        missing: list[Hashable] = []
+        for key in dict.fromkeys(keys):
+            flight = self._flights.get(key)
+            if (vector := self._vectors.get(key)) is not None:
+                self._vectors.move_to_end(key)
+                found[key] = vector
+            elif flight is not None and _serves(flight.ticket, ticket):
+                flights[key] = flight
+            else:
+                missing.append(key)
+        self._hits.inc(len(found))
+        self._shared.inc(len(flights))
+        self._misses.inc(len(missing))
+        if missing:
+            flights |= dict.fromkeys(missing, self._take_off(missing, compute, ticket))
+        return found | await self._wait(flights) if flights else found
+
+    def _take_off(self, keys: Sequence[Hashable], compute: Compute, ticket: Ticket) -> _Flight:
+        flight = _Flight(keys, asyncio.ensure_future(self._fly(keys, compute)), ticket)
+        for key in keys:
             self._flights[key] = flight
-            flight.task.add_done_callback(lambda _: self._landed(key, flight))
-        return await self._wait(key, flight)
+        flight.task.add_done_callback(lambda _: self._landed(flight))
+        return flight
 
-    async def _fly(self, key: Hashable, compute: Callable[[], Awaitable[Vector]]) -> Vector:
-        return self._keep(key, await compute())
+    async def _fly(self, keys: Sequence[Hashable], compute: Compute) -> Answers:
+        answers = await compute(keys)
+        return {
+            key: answer if isinstance(answer, PrismError) else self._keep(key, answer)
+            for key, answer in answers.items()
+        }
 
-    async def _wait(self, key: Hashable, flight: _Flight) -> Vector:
-        flight.waiters += 1
+    async def _wait(self, flights: Mapping[Hashable, _Flight]) -> dict[Hashable, Vector | PrismError]:
+        joined = set(flights.values())
+        for flight in joined:
+            flight.waiters += 1
         try:
-            return await asyncio.shield(flight.task)
+            for flight in joined:
+                await asyncio.shield(flight.task)
+            return {key: flight.task.result()[key] for key, flight in flights.items()}
         finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                self._forget(key, flight)  # at once: nobody may join a flight that is being called off
-                flight.task.cancel()
+            for flight in joined:
+                flight.waiters -= 1
+                if not flight.waiters and not flight.task.done():
+                    self._forget(flight)  # at once: nobody may join a flight that is being called off
+                    flight.task.cancel()
 
-    def _forget(self, key: Hashable, flight: _Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+    def _forget(self, flight: _Flight) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
 
-    def _landed(self, key: Hashable, flight: _Flight) -> None:
-        self._forget(key, flight)
+    def _landed(self, flight: _Flight) -> None:
+        self._forget(flight)
         if not flight.task.cancelled():
             flight.task.exception()  # every waiter may be gone: mark it as seen
 
@@ -89,7 +122,7 @@ class EmbeddingCache:
         while self._bytes > self._max_bytes:
             _, evicted = self._vectors.popitem(last=False)
             self._bytes -= evicted.nbytes + ENTRY_OVERHEAD
-        self._metrics.cache_bytes.set(self._bytes)
+        self._size.set(self._bytes)
         return vector
 
 

@@ -1,8 +1,8 @@
 """Settings: one field of one frozen dataclass = one flag = one `PRISM_*` variable = one sentence.
 
-A flag wins over its variable, a variable over the default. Parsing is strict: a value that does not
-fit ends the start with a message naming key and value. A `PRISM_*` variable that nobody knows gets a
-warning only, since Kubernetes injects such names for a service called "prism".
+A flag wins over its variable, a variable over the default; an empty variable is as good as none. Parsing is
+strict: a value that does not fit ends the start with a message naming key and value. A `PRISM_*` variable that
+nobody knows gets a warning only, since Kubernetes injects such names for a service called "prism".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import logging
 import math
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -28,9 +29,9 @@ class SettingsError(ValueError):
     """A flag or variable that does not parse; the message names key and value."""
 
 
-def setting(default: Any, text: str, *, low: float = -math.inf, high: float = math.inf) -> Any:
-    """A dataclass field with its help sentence and, for numbers, the range allowed."""
-    return dataclasses.field(default=default, metadata={"help": text, "range": (low, high)})
+def setting(default: Any, text: str, *, low: float = -math.inf, high: float = math.inf, secret: bool = False) -> Any:
+    """A dataclass field with its help sentence and, for numbers, the range allowed; a secret is never shown."""
+    return dataclasses.field(default=default, repr=not secret, metadata={"help": text, "range": (low, high)})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +41,20 @@ class Settings:
     host: str = setting("127.0.0.1", "Address that both servers listen on; 0.0.0.0 for all.")
     http_port: int = setting(8090, "Port of the HTTP doors; 0 picks a free one.", low=0, high=65535)
     grpc_port: int = setting(8091, "Port of the gRPC door; 0 picks a free one.", low=0, high=65535)
+    grpc_socket: str = setting(
+        "", "Path of a unix socket on which the gRPC door listens as well: mode 0600, without TLS; empty for none."
+    )
+
+    api_key: str = setting(
+        "",
+        "Key that callers must show at both doors; empty asks for none. Set the variable: flags show in process lists.",
+        secret=True,
+    )
+    tls_cert: str = setting("", "PEM file with the gRPC port's certificate and its chain; empty for no TLS.")
+    tls_key: str = setting("", "PEM file with the key of that certificate, not encrypted.")
+    tls_client_ca: str = setting(
+        "", "PEM file with the authorities whose client certificates the gRPC port asks for; empty asks for none."
+    )
 
     embedder: str = setting(
         "scenes-embedder",
@@ -79,7 +94,7 @@ class Settings:
     max_queue_bytes: int = setting(2048 * MIB, "Most bytes of HTTP bodies in the service at once.", low=1)
     max_text_bytes: int = setting(256 * 1024, "Longest text; the model itself cuts at its own token limit.", low=1)
     max_image_bytes: int = setting(32 * MIB, "Largest encoded picture.", low=1)
-    max_image_pixels: int = setting(64_000_000, "Largest picture, width times height.", low=1)
+    max_image_pixels: int = setting(7680 * 4320, "Largest picture, width times height.", low=1)
     max_video_bytes: int = setting(128 * MIB, "Largest encoded clip.", low=1)
     max_video_pixels: int = setting(3840 * 2160, "Largest frame of a clip, width times height.", low=1)
     max_video_seconds: int = setting(600, "Longest clip.", low=1)
@@ -93,6 +108,13 @@ class Settings:
             raise SettingsError(f"--video-frames: must be even (models pair frames), not {self.video_frames}")
         if self.embedder == self.reranker == "none":
             raise SettingsError("nothing to serve: --embedder and --reranker are both none")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, lacking = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
+            raise SettingsError(f"{given} needs {lacking}")
+        if self.tls_client_ca and not self.tls_cert:
+            raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
+        if not re.fullmatch("[!-~]*", self.api_key):  # what fits into a header; not shown, it is a secret
+            raise SettingsError("--api-key: must be printable ASCII without spaces or line ends")
         for trusted in self.trust_remote_code:
             if not all(trusted.partition("@")):
                 raise SettingsError(f"--trust-remote-code: must be repository@commit, not {trusted!r}")
@@ -114,8 +136,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """One flag per field; values stay text here, so that flags and variables parse alike."""
     for field in dataclasses.fields(Settings):
         sentence = f"{field.metadata['help']} [{env_of(field.name)}, default: {show(field.default)}]"
+        # a flag of a boolean may stand alone
+        alone: dict[str, Any] = {"nargs": "?", "const": "true"} if isinstance(field.default, bool) else {}
         parser.add_argument(
-            flag_of(field.name), dest=field.name, metavar=kind_of(field.name), help=sentence.replace("%", "%%")
+            flag_of(field.name), dest=field.name, metavar=kind_of(field.name), help=sentence.replace("%", "%%"), **alone
         )
 
 
@@ -130,7 +154,8 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
     values: dict[str, Any] = {}
     for name, field in fields.items():
         flag = flags.get(name)
-        text, key = (flag, flag_of(name)) if flag is not None else (environ.get(env_of(name)), env_of(name))
+        # compose files write an empty variable for one that is not set
+        text, key = (flag, flag_of(name)) if flag is not None else (environ.get(env_of(name)) or None, env_of(name))
         if text is not None:
             values[name] = parse(text, key, _types()[name], field.metadata["range"])
     return Settings(**values)

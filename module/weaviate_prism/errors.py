@@ -5,6 +5,7 @@
      ├─ TooLarge          the item is over a limit; the message names item and limit
      ├─ Unsupported       well-formed, but this service or model does not do it (yet)
      ├─ NotFound          names a model that is not loaded
+     ├─ Unauthenticated   shows no key, or a wrong one
      ├─ Overloaded        no room in the queue
      ├─ DeadlineExceeded  could not be answered in the time that the caller gives
      ├─ Unavailable       not ready: loading, or draining before the end
@@ -32,9 +33,13 @@ class PrismError(Exception):
         name = type(self).__name__
         return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
+    def bare(self) -> PrismError:
+        """The same error without the frames that it came through: they may hold decoded media."""
+        return type(self)(self.message)
+
     def about(self, item: str) -> PrismError:
-        """The same error, naming the item: `images[3]: not a picture`."""
-        return type(self)(f"{item}: {self.message}")
+        """The same error, naming the item: `images[3]: not a picture`; as it is where the item has no name."""
+        return type(self)(f"{item}: {self.message}") if item else self
 
 
 class InvalidInput(PrismError):
@@ -51,6 +56,10 @@ class Unsupported(PrismError):
 
 class NotFound(PrismError):
     """Names a model that is not loaded."""
+
+
+class Unauthenticated(PrismError):
+    """The service asks for a key that the caller has not shown."""
 
 
 class Overloaded(PrismError):

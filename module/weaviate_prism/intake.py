@@ -1,4 +1,4 @@
-"""What a request brings in: parts checked against the model and the limits, digested, decoded.
+"""What a request brings in: parts checked against the model and the limits, named, digested, decoded.
 
 All of it but the checks runs on CPU threads. Knows nothing of queues or batches.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
@@ -31,16 +32,22 @@ class Intake:
         """The parts to be read, once the model can read them and texts are within their limit.
 
         Raises:
-            PrismError: the item's own, where the door could not read it.
+            PrismError: where the door could not read the item, or one of these parts.
             InvalidInput, Unsupported, TooLarge
         """
         if isinstance(item, PrismError):
             raise item
+        for field, error in item.unreadable:
+            if not fields or field in fields:
+                raise error
         parts = [part for part in item.parts if not fields or part.field in fields]
         if not parts:
             raise InvalidInput("has no part of the target's fields" if fields else "has no parts")
-        for part in parts:
-            self._check(part, info)
+        for number, part in enumerate(parts):
+            try:
+                self._check(part, info)
+            except PrismError as error:
+                raise error.about(name_of(parts, number)) from None
             self._metrics.items.labels(info.kind, part.modality).inc()
         return parts
 
@@ -48,9 +55,28 @@ class Intake:
         """Texts as they are, pictures and clips decoded.
 
         Raises:
-            InvalidInput, TooLarge, Unsupported: naming the part's field where it has one.
+            InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        return [self._decode(part) for part in parts]
+        contents = []
+        for number, part in enumerate(parts):
+            try:
+                contents.append(self.decode_part(part))
+            except PrismError as error:
+                raise error.about(name_of(parts, number)) from None
+        return contents
+
+    def decode_part(self, part: Part) -> Content:
+        """
+        Raises:
+            InvalidInput, TooLarge, Unsupported
+        """
+        if isinstance(part, Text):
+            return part.text
+        try:
+            return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
+        except PrismError:
+            self._metrics.decode_failures.labels(part.modality).inc()
+            raise
 
     def _check(self, part: Part, info: ModelInfo) -> None:
         if part.modality not in info.modalities:
@@ -61,14 +87,10 @@ class Intake:
         if isinstance(part, Text) and len(part.text) * 4 > limit:
             check_limit("a text", len(encoded(part.text)), "bytes", limit, "max_text_bytes")
 
-    def _decode(self, part: Part) -> Content:
-        if isinstance(part, Text):
-            return part.text
-        try:
-            return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
-        except PrismError as error:
-            self._metrics.decode_failures.labels(part.modality).inc()
-            raise (error.about(part.field) if part.field else error) from None
+
+def name_of(parts: Sequence[Part], number: int) -> str:
+    """How errors name a part: by its field, else by its place among several."""
+    return parts[number].field or (f"parts[{number}]" if len(parts) > 1 else "")
 
 
 def check_count(count: int, settings: Settings) -> None:
@@ -89,7 +111,10 @@ def check_instruction(instruction: str) -> None:
         raise TooLarge(f"instruction: {len(instruction)} characters are over {MAX_INSTRUCTION_CHARACTERS}")
 
 
-def digest(part: Part) -> tuple[str, bytes]:
+Digest: TypeAlias = tuple[str, bytes]
+
+
+def digest(part: Part) -> Digest:
     """What tells contents apart: modality and BLAKE2b of the bytes."""
     data = encoded(part.text) if isinstance(part, Text) else part.data
     return part.modality, hashlib.blake2b(data, digest_size=20).digest()

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -57,6 +58,7 @@ class Job(Generic[P, R]):
     group: Hashable
     queued: float
     future: Future[R] = field(default_factory=Future)
+    context: Context = field(default_factory=copy_context)  # of whoever queued it, for the log
 
 
 class JobQueue(Generic[P, R]):
@@ -238,7 +240,7 @@ class Stage(Generic[P, R]):
 
     def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
         if len(batch) == 1:
-            batch[0].future.set_exception(self._fit_for_client(error))
+            batch[0].future.set_exception(batch[0].context.run(self._fit_for_client, error))
             return
         self._metrics.batch_splits.labels(self.name).inc()
         log.warning("a batch of %d failed in %s (%s); halving it", len(batch), self.name, type(error).__name__)

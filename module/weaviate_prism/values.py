@@ -14,8 +14,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from weaviate_prism.errors import PrismError
+
 Vector: TypeAlias = npt.NDArray[np.float32]
 """One embedding: float32, shape [dimensions], L2 norm 1."""
+
+# What a document that cannot be scored gets: below any score of any model.
+LOWEST_SCORE = float(np.finfo(np.float32).min)
 
 
 class Modality(enum.StrEnum):
@@ -31,6 +36,13 @@ class Task(enum.StrEnum):
 
     DOCUMENT = "document"
     QUERY = "query"
+
+
+class Fusion(enum.StrEnum):
+    """How the parts of an item become one vector."""
+
+    JOINT = "joint"  # all parts as one message to the model
+    MEAN = "mean"  # weighted average of the parts' unit vectors, normalised again
 
 
 class Priority(enum.IntEnum):
@@ -84,16 +96,21 @@ class Item:
     """One thing to vectorize or to rank: one part, or several that belong together."""
 
     parts: tuple[Part, ...]
+    # Fields with parts that the door could not read, and why: they fail only the targets that read them.
+    unreadable: tuple[tuple[str, PrismError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to compute for an item: the default is the loaded model with its own settings."""
+    """What to compute for items: the default is the loaded model with its own settings, for all of them."""
 
     model: str = ""  # empty: the loaded model
     dimensions: int = 0  # 0: the model's own; else the vector is cut, then normalised again
     instruction: str = ""  # replaces the model's prompt for the task; empty: the model's own
     fields: tuple[str, ...] = ()  # which parts are read, by field; empty: all
+    fusion: Fusion | None = None  # None: joint where the model takes messages, else mean
+    weights: tuple[float, ...] = ()  # of the fields, for a mean; any scale; empty: all the same
+    items: tuple[int, ...] = ()  # positions of the items that are read, ascending; empty: all
 
 
 @dataclass(frozen=True, slots=True)

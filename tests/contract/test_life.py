@@ -95,6 +95,7 @@ def test_an_idle_service_ends_at_once_with_0() -> None:
         assert http.get("/.well-known/ready").status_code == 204
         running.send(signal.SIGTERM)
         assert running.status() == 0
+        running.wait_for(r": stopped\n\(end of log\)$")
         assert not [line for line in running.log if "Traceback" in line or "Warning" in line or "ERROR" in line]
 
 
@@ -124,6 +125,7 @@ def test_a_taken_port_is_named(flag: str) -> None:
         with Subprocess(*(word for pair in ports.items() for word in pair)) as running:
             assert running.status() == 1
             assert str(taken.getsockname()[1]) in running.wait_for("cannot start: .*").group()
+            assert not [line for line in running.log if ".cc:" in line]  # gRPC adds no lines of its own
 
 
 def refuses(port: int) -> bool:

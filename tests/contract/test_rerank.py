@@ -89,3 +89,8 @@ def test_a_bad_document_can_be_ranked_last_instead() -> None:
 )
 def test_a_wrong_body_is_refused(http: httpx.Client, body: bytes) -> None:
     refused(http.post("/rerank", content=body), 400)
+
+
+def test_where_a_key_is_missing_a_misspelt_one_is_named(http: httpx.Client) -> None:
+    message = refused(http.post("/rerank", json={"query": "x", "docs": ["y"]}), 400)
+    assert message.endswith('`documents`; not known: "docs"')

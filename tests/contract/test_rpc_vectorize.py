@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -10,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from contract.running import InProcess, recorded
+from contract.running import WAIT, InProcess, recorded, until
 from contract.samples import b64, clip, picture
 from contract.test_vectorize import post
+from weaviate_prism.models.base import Prepared
+from weaviate_prism.models.fake import FakeEmbedder
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 from weaviate_prism.values import Priority, Task
@@ -34,6 +38,10 @@ def item(*parts: pb.Part) -> pb.Item:
 
 def request(*items: pb.Item, targets: Any = (), task: Any = pb.TASK_DOCUMENT) -> pb.VectorizeRequest:
     return pb.VectorizeRequest(task=task, items=items, targets=targets)
+
+
+def mean(**fields: Any) -> pb.Target:
+    return pb.Target(fusion=pb.FUSION_MEAN, **fields)
 
 
 def rows(block: pb.Block) -> npt.NDArray[np.float32]:
@@ -76,7 +84,7 @@ def test_the_task_and_the_instruction_reach_the_model(monkeypatch: pytest.Monkey
         (Task.QUERY, Priority.QUERY),
         (Task.DOCUMENT, Priority.BULK),
     ]
-    assert calls[1]["target"].instruction == "Find shapes."
+    assert calls[1]["targets"][0].instruction == "Find shapes."
 
 
 def test_the_deadline_is_the_callers_or_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +153,56 @@ def test_an_item_without_a_field_of_the_target_fails_for_that_target_only(vector
     assert rows(response.blocks[0]).any()
 
 
+def test_a_mean_is_the_weighted_average_of_its_parts(vectorizer: pb_grpc.VectorizerStub) -> None:
+    both = item(text("a", "title"), data(picture(), "still"))
+    alone = vectorizer.Vectorize(request(item(text("a")), item(data(picture()))))
+    title, still = rows(alone.blocks[0])
+    weighted = mean(name="weighted", fields=["still", "title"], weights=[1, 3])
+    response = vectorizer.Vectorize(request(both, item(text("a", "title")), targets=[mean(name="same"), weighted]))
+    assert not response.errors
+    for block, expected in zip(response.blocks, (title + still, 3 * title + still), strict=True):
+        mixed, single = rows(block)
+        np.testing.assert_allclose(mixed, expected / np.linalg.norm(expected), atol=1e-6)
+        assert (single == title).all()  # the field that it lacks drops out
+
+
+def test_a_target_reads_its_items_only(vectorizer: pb_grpc.VectorizerStub) -> None:
+    items = [
+        item(text("a", "title")),
+        item(text("b", "body")),
+        item(data(b"neither", "title")),
+        item(text("c", "title")),
+    ]
+    targets = [
+        pb.Target(name="some", fields=["title"], items=[0, 2, 3]),
+        pb.Target(name="last", items=[3]),
+        pb.Target(name="all"),
+    ]
+    response = vectorizer.Vectorize(request(*items, targets=targets))
+    assert [(error.target, error.index) for error in response.errors] == [("some", 2), ("all", 2)]
+    some, last, everything = (rows(block).any(axis=1).tolist() for block in response.blocks)
+    assert some == [True, False, False, True]
+    assert last == [False, False, False, True]
+    assert everything == [True, True, False, True]
+
+
+def test_what_a_request_asks_for_is_counted_by_the_items_that_are_read(vectorizer: pb_grpc.VectorizerStub) -> None:
+    items = [item(text(str(number))) for number in range(20)]
+    targets = [pb.Target(name=str(number), items=[number]) for number in range(20)]  # the limit is 50
+    assert len(vectorizer.Vectorize(request(*items, targets=targets)).blocks) == 20
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "named"),
     [
         ({"items": []}, Code.INVALID_ARGUMENT, "items"),
         ({"task": pb.TASK_UNSPECIFIED}, Code.INVALID_ARGUMENT, "task"),
         ({"task": 7}, Code.INVALID_ARGUMENT, "task"),
-        ({"targets": [pb.Target(weights=[1.0])]}, Code.UNIMPLEMENTED, "targets[0]: weights"),
-        ({"targets": [pb.Target(fusion=pb.FUSION_MEAN)]}, Code.UNIMPLEMENTED, "FUSION_MEAN"),
+        ({"targets": [pb.Target(fields=["a"], weights=[1])]}, Code.INVALID_ARGUMENT, "targets[0]: weights"),
+        ({"targets": [pb.Target(), mean(name="b", weights=[-1])]}, Code.INVALID_ARGUMENT, "targets[1]: weights"),
+        ({"targets": [pb.Target(fields=["a", "a"])]}, Code.INVALID_ARGUMENT, "targets[0]: fields: 'a'"),
+        ({"targets": [pb.Target(items=[1])]}, Code.INVALID_ARGUMENT, "targets[0]: items"),
+        ({"targets": [pb.Target(items=[0, 0])]}, Code.INVALID_ARGUMENT, "targets[0]: items"),
         ({"targets": [pb.Target(fusion=9)]}, Code.INVALID_ARGUMENT, "fusion"),  # type: ignore[arg-type]
         ({"targets": [pb.Target(model="other")]}, Code.NOT_FOUND, "other"),
         ({"targets": [pb.Target(dimensions=100_000)]}, Code.INVALID_ARGUMENT, "dimensions"),
@@ -172,3 +222,40 @@ def test_a_long_name_does_not_break_the_status(vectorizer: pb_grpc.VectorizerStu
         lambda: vectorizer.Vectorize(request(item(text("a")), targets=[pb.Target(model="\N{SNOWMAN}" * 100_000)])),
         Code.NOT_FOUND,
     )
+
+
+def test_concurrent_calls_share_device_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BatchStream sends ten objects at a time; the model shall not see them so."""
+    batches: list[int] = []
+    queued = threading.Event()
+    original = FakeEmbedder.forward
+
+    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        batches.append(len(batch))
+        assert queued.wait(WAIT)
+        return original(model, batch)
+
+    with InProcess() as running:
+        monkeypatch.setattr(FakeEmbedder, "forward", forward)
+        stub = pb_grpc.VectorizerStub(running.channel)
+        calls = [
+            stub.Vectorize.future(request(*(item(text(f"{call} {number}")) for number in range(10))))
+            for call in range(10)
+        ]
+        until(lambda: sum(batches[:1]) + running.metric("prism_queue_depth", stage="embedder") == 100)
+        queued.set()
+        assert not any(call.result().errors for call in calls)
+    assert sum(batches) == 100
+    assert max(batches) >= 50
+
+
+@pytest.mark.parametrize("part", [data(b"neither", "still"), pb.Part(digest="ab" * 32, field="still")])
+def test_a_part_that_cannot_be_read_fails_only_the_targets_that_read_it(
+    vectorizer: pb_grpc.VectorizerStub, part: pb.Part
+) -> None:
+    targets = [pb.Target(name="words", fields=["title"]), pb.Target(name="looks", fields=["still"]), pb.Target()]
+    response = vectorizer.Vectorize(request(item(text("a", "title"), part), targets=targets))
+    assert [error.target for error in response.errors] == ["looks", ""]
+    assert all(error.message.startswith("still: ") for error in response.errors)
+    alone = vectorizer.Vectorize(request(item(text("a")))).blocks[0]
+    assert response.blocks[0].vectors == alone.vectors

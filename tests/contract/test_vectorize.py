@@ -100,6 +100,13 @@ def test_nothing_to_vectorize_is_an_error(http: httpx.Client, body: dict[str, An
     assert "nothing to vectorize" in refused(post(http, **body), 400)
 
 
+def test_where_nothing_is_to_be_done_a_misspelt_key_is_named(http: httpx.Client) -> None:
+    message = refused(post(http, text=["x"], **{"k" * 999: 1}), 400)
+    assert 'texts, images and video are all empty; not known: "text", "kkk' in message
+    assert len(message) < 200
+    assert post(http, texts=["x"], text=["x"]).status_code == 200
+
+
 def test_every_bad_item_is_named(http: httpx.Client) -> None:
     truncated = b64(picture("red")[:40])
     response = post(

@@ -22,7 +22,7 @@ from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.media import MediaDecoder
-from weaviate_prism.values import Image, Item, Part, Priority, Target, Task, Text, Video
+from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
 RNG = np.random.default_rng(7)
@@ -131,14 +131,46 @@ async def test_plain_inputs_equal_sentence_transformers(engine: Engine) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_cut_vectors_equal_truncate_dim(engine: Engine) -> None:
     model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu", model_kwargs={"dtype": torch.float32})
-    (ours,) = await engine.vectorize(
+    ((ours,),) = await engine.vectorize(
         [Item((TEXTS[0],))],
         task=Task.QUERY,
-        target=Target(dimensions=32),
+        targets=[Target(dimensions=32)],
         priority=Priority.QUERY,
         deadline=time.monotonic() + 60,
     )
     close(ours, model.encode_query([TEXTS[0].text], normalize_embeddings=True, truncate_dim=32)[0])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_means_of_several_targets_equal_the_average_of_sentence_transformers_vectors(
+    engine: Engine, clip: Video
+) -> None:
+    """All targets read the same decoded picture and clip: neither may be changed by who prepared it before."""
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu", model_kwargs={"dtype": torch.float32})
+    parts = (Text(TEXTS[0].text, "title"), Image(PICTURES[1].data, "still"), Video(clip.data, "trailer"))
+    fields, prompt = ("title", "still", "trailer"), "Find shapes."
+    targets = [
+        Target(fusion=Fusion.MEAN),
+        Target(fusion=Fusion.MEAN, fields=fields, weights=(0.5, 0.0, 2.0), dimensions=48),
+        Target(fusion=Fusion.MEAN, instruction=prompt),
+        Target(),
+        Target(instruction=prompt),
+    ]
+
+    def reference(*some: Part, **options: Any) -> Any:
+        blocks, media = content(some)
+        message = [{"role": "user", "content": blocks}]
+        return model.encode_document([message], normalize_embeddings=True, processing_kwargs=media, **options)[0]
+
+    plain = np.stack([reference(part) for part in parts])
+    asked = np.stack([reference(part, prompt=prompt) for part in parts])
+    weighted = (np.array([0.5, 0.0, 2.0]) @ plain)[:48]
+    expected = [plain.sum(axis=0), weighted, asked.sum(axis=0), reference(*parts), reference(*parts, prompt=prompt)]
+    results = await engine.vectorize(
+        [Item(parts)], task=Task.DOCUMENT, targets=targets, priority=Priority.BULK, deadline=time.monotonic() + 120
+    )
+    for (ours,), mean in zip(results, expected, strict=True):
+        close(ours, mean / np.linalg.norm(mean))
 
 
 @pytest.mark.parametrize("logits", [False, True])
@@ -163,4 +195,5 @@ async def test_scores_equal_cross_encoder(clip: Video, logits: bool) -> None:
 
 
 async def _vectorize(engine: Engine, items: Sequence[Item], task: Task) -> list[Any]:
-    return list(await engine.vectorize(items, task=task, priority=Priority.BULK, deadline=time.monotonic() + 120))
+    (vectors,) = await engine.vectorize(items, task=task, priority=Priority.BULK, deadline=time.monotonic() + 120)
+    return list(vectors)

@@ -16,7 +16,7 @@ import tiny
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError, Unsupported
-from weaviate_prism.values import Image, Item, Part, Priority, Target, Task, Text, Video
+from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
 TEXTS = ["a red bicycle", "", "quarterly revenue rose " * 60]
@@ -40,11 +40,10 @@ def picture(path: Path | None = None) -> Image:
 
 async def vectors(engine: Engine, *parts: Part) -> list[Any]:
     items = [Item((part,)) for part in parts]
-    return list(
-        await engine.vectorize(
-            items, task=Task.DOCUMENT, target=Target(), priority=Priority.BULK, deadline=time.monotonic() + 60
-        )
+    (results,) = await engine.vectorize(
+        items, task=Task.DOCUMENT, priority=Priority.BULK, deadline=time.monotonic() + 60
     )
+    return list(results)
 
 
 async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(tmp_path: Path) -> None:
@@ -74,14 +73,28 @@ async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> 
     assert float(named @ unlike) > float(named @ shown)
 
 
-async def test_several_parts_are_refused_where_there_are_no_messages(tmp_path: Path) -> None:
-    engine = await started(embedder=str(tiny.clip(tmp_path)))
-    item = Item((Text("a red bicycle"), picture()))
-    (error,) = await engine.vectorize(
-        [item], task=Task.DOCUMENT, priority=Priority.BULK, deadline=time.monotonic() + 60
-    )
+async def test_several_parts_of_clip_become_their_mean_and_never_one_message(tmp_path: Path) -> None:
+    directory = tiny.clip(tmp_path)
+    engine = await started(embedder=str(directory))
+    pixels = picture(tmp_path / "picture.png")
+    item = Item((Text("a red bicycle", field="title"), Image(pixels.data, field="still")))
+    weighted = Target(fields=("title", "still"), weights=(3.0, 1.0), fusion=Fusion.MEAN, dimensions=8)
+
+    async def vectorize(*targets: Target) -> list[Any]:
+        results = await engine.vectorize(
+            [item], task=Task.DOCUMENT, targets=targets, priority=Priority.BULK, deadline=time.monotonic() + 60
+        )
+        return [vector for (vector,) in results]
+
+    ours = await vectorize(Target(), weighted)
+    with pytest.raises(Unsupported, match=r"targets\[1\]: fusion: .* one part at a time"):
+        await vectorize(Target(), Target(fusion=Fusion.JOINT))
     engine.close()
-    assert isinstance(error, Unsupported)
+    model = SentenceTransformer(str(directory), device="cpu")
+    opened = Pillow.open(io.BytesIO(pixels.data))
+    text, image = (model.encode([each], normalize_embeddings=True)[0] for each in ("a red bicycle", opened))
+    for vector, mean in zip(ours, (text + image, (3 * text + image)[:8]), strict=True):
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=TOLERANCE, rtol=0)
 
 
 async def test_a_text_cross_encoder_equals_sentence_transformers_and_takes_no_pictures(tmp_path: Path) -> None:

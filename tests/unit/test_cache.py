@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 import numpy as np
 import pytest
 
-from weaviate_prism.cache import ENTRY_OVERHEAD, EmbeddingCache
-from weaviate_prism.errors import Internal
+from weaviate_prism.cache import ENTRY_OVERHEAD, Answers, EmbeddingCache
+from weaviate_prism.errors import Internal, PrismError
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Priority, Vector
@@ -43,20 +43,35 @@ def at_once(value: float) -> Callable[[], Awaitable[Vector]]:
     return compute
 
 
+async def get(
+    cache: EmbeddingCache, key: str, compute: Callable[[], Awaitable[Vector | PrismError]], ticket: Ticket
+) -> Vector:
+    """The vector of a single key; raises its error."""
+
+    async def compute_all(keys: Sequence[Hashable]) -> Answers:
+        assert list(keys) == [key]
+        return {key: await compute()}
+
+    answer = (await cache.get([key], compute_all, ticket))[key]
+    if isinstance(answer, PrismError):
+        raise answer
+    return answer
+
+
 @pytest.fixture
 def cache() -> EmbeddingCache:
     return EmbeddingCache(1 << 20, Metrics())
 
 
 async def test_the_first_answer_stays_the_answer(cache: EmbeddingCache) -> None:
-    first = await cache.get("key", at_once(1), FAR)
-    again = await cache.get("key", at_once(2), FAR)
+    first = await get(cache, "key", at_once(1), FAR)
+    again = await get(cache, "key", at_once(2), FAR)
     assert again is first
 
 
 async def test_equal_requests_in_flight_share_one_computation(cache: EmbeddingCache) -> None:
     compute = Computed()
-    waiters = [asyncio.ensure_future(cache.get("key", compute, FAR)) for _ in range(5)]
+    waiters = [asyncio.ensure_future(get(cache, "key", compute, FAR)) for _ in range(5)]
     await asyncio.sleep(0)
     compute.let_go.set()
     assert {id(vector) for vector in await asyncio.gather(*waiters)} == {id(await waiters[0])}
@@ -65,7 +80,7 @@ async def test_equal_requests_in_flight_share_one_computation(cache: EmbeddingCa
 
 async def test_a_caller_who_leaves_takes_nobody_along(cache: EmbeddingCache) -> None:
     compute = Computed()
-    leaver, stayer = (asyncio.ensure_future(cache.get("key", compute, FAR)) for _ in range(2))
+    leaver, stayer = (asyncio.ensure_future(get(cache, "key", compute, FAR)) for _ in range(2))
     await asyncio.sleep(0)
     leaver.cancel()
     await asyncio.sleep(0)
@@ -76,13 +91,13 @@ async def test_a_caller_who_leaves_takes_nobody_along(cache: EmbeddingCache) -> 
 
 async def test_work_ends_with_its_last_caller_and_a_newcomer_starts_afresh(cache: EmbeddingCache) -> None:
     compute = Computed()
-    leaver = asyncio.ensure_future(cache.get("key", compute, FAR))
+    leaver = asyncio.ensure_future(get(cache, "key", compute, FAR))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     leaver.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaver
-    newcomer = asyncio.ensure_future(cache.get("key", compute, FAR))
+    newcomer = asyncio.ensure_future(get(cache, "key", compute, FAR))
     compute.let_go.set()
     assert (await newcomer)[0] == 2
     assert compute.cancelled == 1
@@ -90,8 +105,8 @@ async def test_work_ends_with_its_last_caller_and_a_newcomer_starts_afresh(cache
 
 async def test_a_later_deadline_does_not_depend_on_a_shorter_one(cache: EmbeddingCache) -> None:
     compute = Computed()
-    hasty = asyncio.ensure_future(cache.get("key", compute, Ticket(Priority.BULK, 0.0, 10.0)))
-    patient = asyncio.ensure_future(cache.get("key", compute, Ticket(Priority.BULK, 0.0, 50.0)))
+    hasty = asyncio.ensure_future(get(cache, "key", compute, Ticket(Priority.BULK, 0.0, 10.0)))
+    patient = asyncio.ensure_future(get(cache, "key", compute, Ticket(Priority.BULK, 0.0, 50.0)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     compute.let_go.set()
@@ -101,9 +116,9 @@ async def test_a_later_deadline_does_not_depend_on_a_shorter_one(cache: Embeddin
 
 async def test_a_query_does_not_wait_for_the_place_of_an_equal_bulk_item(cache: EmbeddingCache) -> None:
     compute = Computed()
-    bulk = asyncio.ensure_future(cache.get("key", compute, FAR))
+    bulk = asyncio.ensure_future(get(cache, "key", compute, FAR))
     await asyncio.sleep(0)
-    query = asyncio.ensure_future(cache.get("key", at_once(7), Ticket(Priority.QUERY, 0.0, 1e9)))
+    query = asyncio.ensure_future(get(cache, "key", at_once(7), Ticket(Priority.QUERY, 0.0, 1e9)))
     assert (await query)[0] == 7
     compute.let_go.set()
     assert (await bulk)[0] == 7
@@ -116,29 +131,77 @@ async def test_a_kept_vector_does_not_keep_its_batch(cache: EmbeddingCache) -> N
         row: Vector = batch[0]
         return row
 
-    assert (await cache.get("key", compute, FAR)).base is None
+    assert (await get(cache, "key", compute, FAR)).base is None
 
 
-async def test_a_failure_is_shared_and_not_kept(cache: EmbeddingCache) -> None:
-    async def fail() -> Vector:
-        raise Internal("once")
+async def raises() -> Vector:
+    raise Internal("once")
 
-    with pytest.raises(Internal):
-        await cache.get("key", fail, FAR)
-    assert (await cache.get("key", at_once(3), FAR))[0] == 3
+
+async def answers() -> PrismError:
+    return Internal("once")
+
+
+@pytest.mark.parametrize("fail", [raises, answers])
+async def test_a_failure_is_shared_and_not_kept(
+    cache: EmbeddingCache, fail: Callable[[], Awaitable[Vector | PrismError]]
+) -> None:
+    both = await asyncio.gather(*(get(cache, "key", fail, FAR) for _ in range(2)), return_exceptions=True)
+    assert all(isinstance(error, Internal) for error in both)
+    assert (await get(cache, "key", at_once(3), FAR))[0] == 3
 
 
 async def test_the_least_recently_used_go_first_when_the_budget_is_spent() -> None:
     cache = EmbeddingCache(2 * (16 + ENTRY_OVERHEAD), Metrics())
     for key, value in (("a", 1), ("b", 2)):
-        await cache.get(key, at_once(value), FAR)
-    await cache.get("a", at_once(9), FAR)
-    await cache.get("c", at_once(3), FAR)
-    assert (await cache.get("a", at_once(9), FAR))[0] == 1
-    assert (await cache.get("b", at_once(9), FAR))[0] == 9
+        await get(cache, key, at_once(value), FAR)
+    await get(cache, "a", at_once(9), FAR)
+    await get(cache, "c", at_once(3), FAR)
+    assert (await get(cache, "a", at_once(9), FAR))[0] == 1
+    assert (await get(cache, "b", at_once(9), FAR))[0] == 9
 
 
 async def test_no_budget_means_no_cache() -> None:
     cache = EmbeddingCache(0, Metrics())
-    await cache.get("a", at_once(1), FAR)
-    assert (await cache.get("a", at_once(2), FAR))[0] == 2
+    await get(cache, "a", at_once(1), FAR)
+    assert (await get(cache, "a", at_once(2), FAR))[0] == 2
+
+
+async def test_keys_that_nobody_computes_are_computed_together(cache: EmbeddingCache) -> None:
+    asked: list[list[Hashable]] = []
+    let_go = asyncio.Event()
+
+    async def compute(keys: Sequence[Hashable]) -> Answers:
+        asked.append(list(keys))
+        await let_go.wait()
+        return {key: np.full(4, len(asked), dtype=np.float32) for key in keys}
+
+    known = await get(cache, "a", at_once(9), FAR)
+    first = asyncio.ensure_future(cache.get(["a", "b", "c", "b"], compute, FAR))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(cache.get(["c", "d"], compute, FAR))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    let_go.set()
+    found, joined = await asyncio.gather(first, second)
+    assert asked == [["b", "c"], ["d"]]
+    assert list(found) == ["a", "b", "c"]
+    assert found["a"] is known
+    assert found["c"] is joined["c"]
+
+
+async def test_work_for_several_keys_goes_on_while_somebody_waits_for_one(cache: EmbeddingCache) -> None:
+    let_go = asyncio.Event()
+
+    async def compute(keys: Sequence[Hashable]) -> Answers:
+        await let_go.wait()
+        return {key: np.ones(4, dtype=np.float32) for key in keys}
+
+    leaver = asyncio.ensure_future(cache.get(["a", "b"], compute, FAR))
+    await asyncio.sleep(0)
+    stayer = asyncio.ensure_future(cache.get(["b"], compute, FAR))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.sleep(0)
+    let_go.set()
+    assert list(await stayer) == ["b"]

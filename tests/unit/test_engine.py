@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from weaviate_prism.config import Settings
-from weaviate_prism.engine import LOWEST_SCORE, Engine
+from weaviate_prism.engine import Engine
 from weaviate_prism.errors import (
     DeadlineExceeded,
     Internal,
@@ -24,7 +24,7 @@ from weaviate_prism.errors import (
     Unsupported,
 )
 from weaviate_prism.models import fake
-from weaviate_prism.values import Image, Item, Priority, Target, Task, Text, Vector
+from weaviate_prism.values import LOWEST_SCORE, Image, Item, Priority, Target, Task, Text, Vector
 
 FAKE = Settings(embedder="fake", reranker="fake")
 
@@ -52,9 +52,10 @@ async def vectorize(
     priority: Priority = Priority.BULK,
     seconds: float = 30.0,
 ) -> list[Vector | PrismError]:
-    return await engine.vectorize(
-        items, task=task, target=target or Target(), priority=priority, deadline=time.monotonic() + seconds
+    (results,) = await engine.vectorize(
+        items, task=task, targets=[target or Target()], priority=priority, deadline=time.monotonic() + seconds
     )
+    return results
 
 
 async def rerank(engine: Engine, query: str, *documents: str) -> list[float | PrismError]:
@@ -212,7 +213,7 @@ async def test_the_event_loop_stays_responsive_beside_a_huge_request() -> None:
 
 async def test_a_dead_cpu_thread_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as engine:
-        monkeypatch.setattr(engine._cpu, "_process", None)  # the thread meets a bug of its own
+        monkeypatch.setattr(engine._stages.cpu, "_process", None)  # the thread meets a bug of its own
         with pytest.raises(DeadlineExceeded):
             await engine.run_in_pool(str, 1, deadline=time.monotonic() + 0.5)
         assert "cpu thread died" in await engine.failed()

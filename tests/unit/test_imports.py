@@ -19,9 +19,11 @@ LAYERS = (
     ("server.app",),
     ("server",),
     ("engine",),
+    ("vectorizing", "reranking"),
+    ("admission", "fusion", "preparing", "stages"),
     ("intake",),
-    ("cache", "media", "video", "scheduler", "models", "bundled"),
-    ("values", "errors", "metrics", "config", "cores", "weaviate", "v1"),
+    ("cache", "media", "video", "room", "scheduler", "models", "bundled"),
+    ("values", "errors", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.
@@ -101,7 +103,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert modules_after("import weaviate_prism") - modules_after("pass") == {"weaviate_prism"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"], ["weaviate", "build", "--help"]])
 def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) -> None:
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
     assert "weaviate_prism.cli" in loaded

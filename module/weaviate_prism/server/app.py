@@ -34,12 +34,15 @@ class Service:
         """Opens the doors, then loads the models behind them: probes are answered at once.
 
         Raises:
-            OSError: names the port that cannot be had.
+            OSError: names what cannot be had: a port, the socket, a file of the settings.
         """
         host = self.settings.host
         self.http_port = self._rest.start(host, self.http_port)
         self.grpc_port = await self._rpc.start(host, self.grpc_port)
-        log.info("listening on http://%s:%d and grpc://%s:%d", host, self.http_port, host, self.grpc_port)
+        tls = " (TLS)" if self.settings.tls_cert else ""
+        log.info("listening on http://%s:%d and grpc://%s:%d%s", host, self.http_port, host, self.grpc_port, tls)
+        if self.settings.grpc_socket:
+            log.info("listening on unix:%s", self.settings.grpc_socket)
         self._loading = asyncio.create_task(self._load())
 
     async def loaded(self) -> None:
@@ -109,6 +112,7 @@ async def serve(settings: Settings) -> int:
     loading = service.loading
     complete = await first(service.drain(), stop.forced())
     status = 0 if complete and not fault else 1
+    log.info("stopped")
     if loading or not complete:
         leave(status)
     return status

@@ -64,6 +64,10 @@ class Requests:
             if not self.in_flight:
                 self._idle.set()
 
+    def refused(self, door: str, error: PrismError) -> None:
+        """Counts a request that did not get as far as being worked on."""
+        self._metrics.requests.labels(door, error.kind).inc()
+
     @contextlib.contextmanager
     def bytes_held(self, limit: int) -> Iterator[Held]:
         """Spans the time that a request's body is held; see `Held.grow_to`."""

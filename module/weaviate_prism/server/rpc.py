@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
 
 from weaviate_prism import errors
-from weaviate_prism.engine import LOWEST_SCORE, Engine
+from weaviate_prism.engine import Engine, count_reads
 from weaviate_prism.errors import InvalidInput, PrismError
 from weaviate_prism.intake import check_count
 from weaviate_prism.server import rpc_messages as messages
 from weaviate_prism.server.requests import Requests, run_sized
+from weaviate_prism.tracing import traced
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
-from weaviate_prism.values import Vector
+from weaviate_prism.values import LOWEST_SCORE, Vector
 
 T = TypeVar("T")
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -30,6 +30,7 @@ CODES: Mapping[type[PrismError], grpc.StatusCode] = {
     errors.TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -41,7 +42,7 @@ MESSAGE_BYTES = 2000
 
 
 class Door:
-    """What every call shares: counting, the deadline, and one status per kind of error."""
+    """What every call shares: counting, the trace, the deadline, and one status per kind of error."""
 
     def __init__(self, engine: Engine, requests: Requests) -> None:
         self.engine = engine
@@ -50,7 +51,8 @@ class Door:
     async def answered(self, name: str, context: Context, work: Awaitable[T]) -> T:
         """The result of `work`; a `PrismError` ends the call with its code."""
         try:
-            with self.requests.one(f"grpc {name}"):
+            traceparent = metadatum(context.invocation_metadata(), "traceparent")
+            with traced(traceparent), self.requests.one(f"grpc {name}"):
                 return await work
         except PrismError as error:
             message = error.message.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
@@ -79,16 +81,16 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         targets = messages.targets(request)
         if not request.items:
             raise InvalidInput("items: at least one is needed")
-        check_count(len(request.items) * len(targets), engine.settings)
+        check_count(count_reads(len(request.items), list(targets.values())), engine.settings)
         items = await run_sized(engine, deadline, request.ByteSize(), messages.items, request.items)
-        results = await together(
-            engine.vectorize(items, task=task, target=target, priority=priority, deadline=deadline)
-            for target in targets.values()
+        results = await engine.vectorize(
+            items, task=task, targets=list(targets.values()), priority=priority, deadline=deadline
         )
         response = pb.VectorizeResponse()
-        for name, of_target in zip(targets, results, strict=True):
-            response.blocks.append(messages.block(name, of_target))
-            response.errors.extend(item_errors(of_target, name))
+        for (name, target), of_target in zip(targets.items(), results, strict=True):
+            positions = target.items or range(len(items))
+            response.blocks.append(messages.block(name, len(items), positions, of_target))
+            response.errors.extend(item_errors(positions, of_target, name))
         return response
 
 
@@ -114,7 +116,7 @@ class Reranker(pb_grpc.RerankerServicer):
             query, documents, model=request.model, instruction=request.instruction, deadline=deadline
         )
         scores = [LOWEST_SCORE if isinstance(result, PrismError) else result for result in results]
-        return pb.RerankResponse(scores=scores, errors=item_errors(results))
+        return pb.RerankResponse(scores=scores, errors=item_errors(range(len(results)), results))
 
 
 class Module(pb_grpc.ModuleServicer):
@@ -130,24 +132,20 @@ class Module(pb_grpc.ModuleServicer):
         return messages.info(self._door.engine.info(), API_VERSION)
 
 
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results; the first `PrismError` cancels the other calls and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except* PrismError as failed:
-        first = failed.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    raise first
-
-
-def item_errors(results: Sequence[Vector | float | PrismError], target: str = "") -> list[pb.ItemError]:
+def item_errors(
+    positions: Iterable[int], results: Sequence[Vector | float | PrismError], target: str = ""
+) -> list[pb.ItemError]:
+    """Those of the results that are errors, with their items' positions in the request."""
     return [
-        pb.ItemError(index=index, message=result.message, code=code_number(result), target=target)
-        for index, result in enumerate(results)
+        pb.ItemError(index=position, message=result.message, code=code_number(result), target=target)
+        for position, result in zip(positions, results, strict=True)
         if isinstance(result, PrismError)
     ]
+
+
+def metadatum(metadata: Iterable[tuple[str, str | bytes]] | None, name: str) -> str:
+    """The first value of that name in a call's metadata; empty if there is none."""
+    return next((value for key, value in metadata or () if key == name and isinstance(value, str)), "")
 
 
 def code_number(error: PrismError) -> int:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from weaviate_prism import media
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
 from weaviate_prism.v1 import prism_pb2 as pb
-from weaviate_prism.values import EngineInfo, Image, Item, Modality, Part, Priority, Target, Task, Text, Vector, Video
+from weaviate_prism.values import (
+    EngineInfo,
+    Fusion,
+    Image,
+    Item,
+    Modality,
+    Part,
+    Priority,
+    Target,
+    Task,
+    Text,
+    Vector,
+    Video,
+)
 
 TASKS = {pb.TASK_DOCUMENT: (Task.DOCUMENT, Priority.BULK), pb.TASK_QUERY: (Task.QUERY, Priority.QUERY)}
 MODALITIES = {
@@ -17,6 +30,7 @@ MODALITIES = {
     pb.MODALITY_IMAGE: Modality.IMAGE,
     pb.MODALITY_VIDEO: Modality.VIDEO,
 }
+FUSIONS = {pb.FUSION_JOINT: Fusion.JOINT, pb.FUSION_MEAN: Fusion.MEAN}  # the unspecified one is the model's to choose
 LONGEST_NAME = 256
 WIRE_MODALITIES = {modality: number for number, modality in MODALITIES.items()}
 
@@ -52,13 +66,17 @@ def targets(request: pb.VectorizeRequest) -> dict[str, Target]:
 def target(message: pb.Target) -> Target:
     if message.fusion not in pb.Fusion.values():
         raise InvalidInput(f"fusion: {message.fusion} is not known")
-    if message.fusion == pb.FUSION_MEAN:
-        raise Unsupported("fusion: FUSION_MEAN is not supported yet")
-    if message.weights:
-        raise Unsupported("weights: are not supported yet")
     for name in (message.name, *message.fields):
         check_name(name)
-    return Target(message.model, message.dimensions, message.instruction, tuple(message.fields))
+    return Target(
+        model=message.model,
+        dimensions=message.dimensions,
+        instruction=message.instruction,
+        fields=tuple(message.fields),
+        fusion=FUSIONS.get(message.fusion),
+        weights=tuple(message.weights),
+        items=tuple(message.items),
+    )
 
 
 def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
@@ -67,13 +85,19 @@ def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
 
 
 def item(message: pb.Item) -> Item | PrismError:
-    parts = []
+    if not message.parts:
+        return InvalidInput("has no parts")
+    parts, unreadable = [], []
     for number, each in enumerate(message.parts):
+        try:
+            check_name(each.field)
+        except PrismError as error:
+            return error.about(f"parts[{number}]")
         try:
             parts.append(part(each))
         except PrismError as error:
-            return error.about(f"parts[{number}]")
-    return Item(tuple(parts)) if parts else InvalidInput("has no parts")
+            unreadable.append((each.field, error.about(each.field or f"parts[{number}]")))
+    return Item(tuple(parts), tuple(unreadable))
 
 
 def part(message: pb.Part) -> Part:
@@ -82,7 +106,6 @@ def part(message: pb.Part) -> Part:
         InvalidInput: no content, unknown content, or of another modality than stated.
         Unsupported: a digest.
     """
-    check_name(message.field)
     content = message.WhichOneof("content")
     if content == "digest":
         raise Unsupported("digest: this service stores no media yet")
@@ -118,13 +141,13 @@ def check_modality(stated: pb.Modality.ValueType, found: Modality) -> None:
         raise InvalidInput(f"modality: stated {MODALITIES[stated]}, but the content is {found}")
 
 
-def block(name: str, results: Sequence[Vector | PrismError]) -> pb.Block:
-    """One row per item; the rows of failed items are zero."""
+def block(name: str, count: int, positions: Iterable[int], results: Sequence[Vector | PrismError]) -> pb.Block:
+    """One row for each of `count` items; those of items that failed, or are not at the positions, are zero."""
     dimensions = next((len(result) for result in results if not isinstance(result, PrismError)), 0)
-    rows = np.zeros((len(results), dimensions), "<f4")
-    for number, result in enumerate(results):
+    rows = np.zeros((count, dimensions), "<f4")
+    for position, result in zip(positions, results, strict=True):
         if not isinstance(result, PrismError):
-            rows[number] = result
+            rows[position] = result
     return pb.Block(target=name, dimensions=dimensions, vectors=rows.tobytes())
 
 

@@ -1,21 +1,20 @@
-"""The gRPC server around the services: port, limits, health, reflection."""
+"""The gRPC server around the services: limits, health, reflection, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from pathlib import Path
 
-import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import InvalidInput
+from weaviate_prism.server.access import Access
 from weaviate_prism.server.requests import Requests
-from weaviate_prism.server.rpc import Context, Door, Module, Reranker, Vectorizer
+from weaviate_prism.server.rpc import Door, Module, Reranker, Vectorizer
+from weaviate_prism.server.rpc_interceptors import AskForKey, RefuseGarbage
+from weaviate_prism.server.rpc_ports import open_port, open_socket
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 
@@ -31,7 +30,7 @@ FAREWELL_SECONDS = 1.0
 
 
 class RpcServer:
-    """prism.v1, grpc.health.v1 and reflection on one port."""
+    """prism.v1, grpc.health.v1 and reflection on a port, and on a unix socket where the settings name one."""
 
     def __init__(self, engine: Engine, requests: Requests) -> None:
         self._engine = engine
@@ -39,7 +38,8 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         door = Door(engine, requests)
         self._server = grpc.aio.server(
-            interceptors=[RefuseGarbage(door)], options=options(engine.settings.max_request_bytes)
+            interceptors=[AskForKey(door, Access(engine.settings.api_key)), RefuseGarbage(door)],
+            options=options(engine.settings.max_request_bytes),
         )
         pb_grpc.add_VectorizerServicer_to_server(Vectorizer(door), self._server)
         pb_grpc.add_RerankerServicer_to_server(Reranker(door), self._server)
@@ -51,13 +51,13 @@ class RpcServer:
         """Opens the door; returns its port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the port or the socket cannot be had, or a file of the settings cannot be used.
         """
+        settings = self._engine.settings
         await self.announce()
-        try:
-            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        except RuntimeError:  # its text tells no more
-            raise OSError(f"the gRPC port {port} on {host} cannot be had; is it taken?") from None
+        bound = open_port(self._server, host, port, settings)
+        if settings.grpc_socket:
+            open_socket(self._server, Path(settings.grpc_socket))
         await self._server.start()
         return bound
 
@@ -76,39 +76,6 @@ class RpcServer:
         idle = asyncio.create_task(self._requests.idle())
         await asyncio.wait((stopping, idle), return_when=asyncio.FIRST_COMPLETED)
         await self._server.stop(FAREWELL_SECONDS)
-
-
-class RefuseGarbage(grpc.aio.ServerInterceptor):
-    """INVALID_ARGUMENT for bytes that are no message; gRPC answers UNKNOWN and logs a traceback for each."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
-        # Any: the stubs know the handlers of the threaded server only
-        answer: Any = handler.unary_unary
-        parse: Any = handler.request_deserializer
-        name = str(handler_call_details.method).rpartition("/")[2]
-
-        async def parsed(data: bytes, context: Context) -> Any:
-            try:
-                request = parse(data)
-            except DecodeError:
-                return await self._door.answered(name, context, not_a_message())
-            return await answer(request, context)
-
-        return grpc.unary_unary_rpc_method_handler(parsed, response_serializer=handler.response_serializer)
-
-
-async def not_a_message() -> NoReturn:
-    raise InvalidInput("the bytes are not a message of this call")
 
 
 def options(max_message_bytes: int) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ Knows nothing of what is asked: a `Contract` says how a body is read and answere
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,8 +21,12 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, TooLarge
 from weaviate_prism.server.requests import DisconnectError, Held, Requests, first, run_sized
+from weaviate_prism.tracing import traced
 
 T = TypeVar("T")
+
+# How much of the caller's own words an error repeats.
+LONGEST_KEY, MOST_KEYS = 50, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ def endpoint(contract: Contract[Any], engine: Engine, requests: Requests) -> Cal
     """The POST handler of a contract."""
 
     async def respond(request: Request) -> Response:
-        with requests.one(f"http {contract.path}"):
+        traceparent = request.headers.get("traceparent", "")
+        with traced(traceparent), requests.one(f"http {contract.path}"):
             deadline = time.monotonic() + engine.settings.request_timeout
             with requests.bytes_held(engine.settings.max_queue_bytes) as held:
                 body = await read_body(request, engine.settings, deadline, held)
@@ -110,8 +116,19 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytearray) -> T:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
         place = path.strip("`.")
-        raise InvalidInput(f"{place}: {what}" if place else f"the body: {what}") from None
+        raise InvalidInput(f"{place}: {what}" if place else f"the body: {what}{unknown_keys(decoder, body)}") from None
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
+
+
+def unknown_keys(decoder: msgspec.json.Decoder[Any], body: bytearray) -> str:
+    """What an error about a missing key should add: `; not known: "text"`. Unknown keys alone are no error."""
+    try:
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    unknown = [key for key in keys if key not in decoder.type.__struct_fields__]
+    named = ", ".join(json.dumps(key[:LONGEST_KEY]) for key in unknown[:MOST_KEYS])
+    return f"; not known: {named}" if unknown else ""

@@ -16,6 +16,8 @@ from starlette.routing import Route
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Unavailable
 
+LIVE, READY = PROBES = ("/.well-known/live", "/.well-known/ready")
+
 
 def routes(engine: Engine) -> list[Route]:
     """The four routes; Starlette adds HEAD to each."""
@@ -36,8 +38,8 @@ def routes(engine: Engine) -> list[Route]:
         return Response(text, media_type="text/plain; version=0.0.4")
 
     return [
-        Route("/.well-known/live", live),
-        Route("/.well-known/ready", ready),
+        Route(LIVE, live),
+        Route(READY, ready),
         Route("/meta", meta),
         Route("/metrics", metrics),
     ]

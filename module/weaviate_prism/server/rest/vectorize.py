@@ -20,7 +20,7 @@ from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
 from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import media_bytes
 from weaviate_prism.server.rest.errors import complete
-from weaviate_prism.server.rest.exchange import Contract, decode
+from weaviate_prism.server.rest.exchange import Contract, decode, unknown_keys
 from weaviate_prism.values import Image, Item, Priority, Task, Text, Vector, Video
 
 # JSON of 8 vectors of 1,024 dimensions takes 0.7 ms.
@@ -59,7 +59,8 @@ def parse(body: bytearray, settings: Settings) -> dict[str, Item | PrismError]:
     check_count(sum(len(values or ()) for values in msgspec.structs.astuple(request)), settings)
     inputs = dict(read(request, settings))
     if not inputs:
-        raise InvalidInput("nothing to vectorize: texts, images and video are all empty")
+        unknown = unknown_keys(DECODER, body)
+        raise InvalidInput(f"nothing to vectorize: texts, images and video are all empty{unknown}")
     return inputs
 
 
@@ -90,7 +91,7 @@ async def answer(inputs: Mapping[str, Item | PrismError], engine: Engine, deadli
     """
     priority = Priority.QUERY if list(inputs) == ["texts[0]"] else Priority.BULK
     task = Task(engine.settings.stock_prompt)
-    results = await engine.vectorize(list(inputs.values()), task=task, priority=priority, deadline=deadline)
+    (results,) = await engine.vectorize(list(inputs.values()), task=task, priority=priority, deadline=deadline)
     vectors = complete(dict(zip(inputs, results, strict=True)))
     encode = partial(ENCODER.encode, response(vectors))
     return encode() if len(vectors) <= INLINE_VECTORS else await asyncio.to_thread(encode)

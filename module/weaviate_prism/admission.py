@@ -1,0 +1,70 @@
+"""Who is let in, and that everybody gets an answer: a bound on work in flight, one result or error per item.
+
+Knows nothing of what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from weaviate_prism.config import Settings
+from weaviate_prism.errors import DeadlineExceeded, Overloaded, PrismError
+from weaviate_prism.metrics import Metrics
+
+T = TypeVar("T")
+
+# Items of one request that start in one turn of the event loop: 10,000 at once held it for 1.5 s.
+TASKS_AT_ONCE = 64
+
+
+class Admission:
+    """Counts the inputs that all requests together have in the service. Used from one event loop."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._max_queue = settings.max_queue
+        self._metrics = metrics
+        self._in_flight = 0
+
+    def check_room(self, count: int) -> None:
+        """
+        Raises:
+            Overloaded: there is no room for so many inputs.
+        """
+        if self._in_flight + count > self._max_queue:
+            waiting = f"{self._in_flight} items are waiting in the service"
+            raise Overloaded(f"{waiting}; {count} more are over the limit of {self._max_queue} (max_queue)")
+
+    async def answer_all(
+        self, work: Iterable[Coroutine[Any, Any, T]], count: int, deadline: float
+    ) -> list[T | PrismError]:
+        """Runs the work of one request, `count` inputs, side by side; each failure stays in its place."""
+        self._in_flight += count
+        answers = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, one in enumerate(work, 1):
+                    answers.append(group.create_task(self._answer(one, deadline)))
+                    if number % TASKS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+        finally:
+            self._in_flight -= count
+        return [answer.result() for answer in answers]
+
+    async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await work
+        except TimeoutError:
+            return DeadlineExceeded("the deadline passed before the model was done")
+        except PrismError as error:
+            return error
+
+    def counted(self, results: list[T | PrismError]) -> list[T | PrismError]:
+        """The same results; their errors are in the metrics."""
+        for result in results:
+            if isinstance(result, PrismError):
+                self._metrics.errors.labels(result.kind).inc()
+        return results

@@ -1,0 +1,89 @@
+"""From the parts of one item to inputs of the embedder: each picture and clip decoded once for all that read it.
+
+All inputs of an item are prepared by one job of a CPU thread, and what is decoded is dropped as soon as
+nothing else in that job reads it: each thread has the media of one input in memory, seldom more, however
+many targets read them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weaviate_prism.errors import Internal, PrismError, TooLarge
+from weaviate_prism.intake import Digest, Intake, name_of
+from weaviate_prism.models.base import Content, Embedder, Prepared
+from weaviate_prism.scheduler import Ticket
+from weaviate_prism.stages import Stages
+from weaviate_prism.values import Part, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the embedder reads at once: a message of several parts, or a single one."""
+
+    parts: tuple[Part, ...]
+    digests: tuple[Digest, ...]
+    instruction: str
+
+
+async def prepare_together(
+    inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake, stages: Stages, due: Ticket
+) -> list[Prepared | PrismError]:
+    """Each input of one item as the model wants it, or why not; in one job, so that they share what is decoded.
+
+    Raises:
+        DeadlineExceeded, Unavailable
+    """
+    try:
+        return await stages.on_cpu(lambda: prepare_all(inputs, embedder, task, intake), due)
+    except (Internal, TooLarge) as error:  # the job itself: a bug, or no memory left
+        if len(inputs) == 1:
+            return [error]
+    alone = [await prepare_together([each], embedder, task, intake, stages, due) for each in inputs]
+    return [prepared for (prepared,) in alone]
+
+
+def prepare_all(inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake) -> list[Prepared | PrismError]:
+    """Runs on one CPU thread. An error of an input with several parts names the part."""
+    decoder = OnceDecoder(intake, inputs)
+    return [prepare_one(each, decoder, embedder, task) for each in inputs]
+
+
+def prepare_one(source: Input, decoder: OnceDecoder, embedder: Embedder, task: Task) -> Prepared | PrismError:
+    try:
+        return embedder.prepare(decoder.contents(source), task, source.instruction)
+    except PrismError as error:
+        return error.bare()
+
+
+class OnceDecoder:
+    """Decodes each content once, whether it succeeds or not, and drops it with the last input that reads it."""
+
+    def __init__(self, intake: Intake, inputs: Sequence[Input]) -> None:
+        self._intake = intake
+        self._readers = Counter(digest for each in inputs for digest in each.digests)
+        self._known: dict[Digest, Content | PrismError] = {}
+
+    def contents(self, source: Input) -> list[Content]:
+        """Of each part; to be called once for each input.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported, Overloaded
+        """
+        contents = [self._read(part, digest) for part, digest in zip(source.parts, source.digests, strict=True)]
+        for number, content in enumerate(contents):
+            if isinstance(content, PrismError):
+                # who asked names a part that stands alone: equal content may have come under several names
+                raise content.about(name_of(source.parts, number)) if len(source.parts) > 1 else content
+        return [content for content in contents if not isinstance(content, PrismError)]
+
+    def _read(self, part: Part, digest: Digest) -> Content | PrismError:
+        if digest not in self._known:
+            try:
+                self._known[digest] = self._intake.decode_part(part)
+            except PrismError as error:
+                self._known[digest] = error.bare()
+        self._readers[digest] -= 1
+        return self._known[digest] if self._readers[digest] else self._known.pop(digest)
