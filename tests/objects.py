@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import io
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +14,7 @@ from functools import cached_property
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+from PIL import Image
 from weaviate import WeaviateClient
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.collections import Collection
@@ -32,6 +35,8 @@ BATCHES: Mapping[str, Batch] = {
     "stream": lambda collection: collection.batch.stream(),
 }
 
+JPEG_COMMENT, JPEG_COMMENT_BYTES = b"\xff\xfe", 65_000
+
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
@@ -43,6 +48,25 @@ def picture(scene: Scene) -> str:
 
 def clip(scene: Scene) -> str:
     return b64(clip_mp4(scene, CLIP_SIZE))
+
+
+@functools.cache
+def jpeg(colour: str = "red") -> bytes:
+    """A small picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+def padded_jpeg(number: int, size: int, small: bytes | None = None) -> bytes:
+    """A picture, by default a red one, with comments to make it `size` bytes and different for each number."""
+    small = small or jpeg()
+    space = size - len(small)
+    comments = b""
+    while len(comments) < space:
+        length = min(space - len(comments), JPEG_COMMENT_BYTES) - len(JPEG_COMMENT)
+        comments += JPEG_COMMENT + length.to_bytes(2, "big") + number.to_bytes(8, "big").ljust(length - 2, b"-")
+    return small[:2] + comments + small[2:]
 
 
 def redrawn(scene: Scene) -> Scene:
@@ -110,6 +134,16 @@ def named(client: WeaviateClient, name: str) -> AnyCollection:
         ],
         reranker_config=Configure.Reranker.transformers(),
     )
+
+
+def prism_vector(name: str | None = None, **config: Any) -> Any:
+    """A vector by multi2vec-prism; `config` is the module's own."""
+    return Configure.Vectors.custom(name=name, module_name="multi2vec-prism", module_config=config)
+
+
+def prism_reranker(**config: Any) -> Any:
+    """Reranking by reranker-prism; `config` is the module's own."""
+    return Configure.Reranker.custom("reranker-prism", module_config=config)
 
 
 def import_all(

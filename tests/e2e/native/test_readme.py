@@ -1,0 +1,74 @@
+"""The README's blocks about the native modules run as they stand, but for the address of Prism."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from weaviate.classes.query import Rerank
+
+from objects import PROPERTIES as SCENE_PROPERTIES
+from objects import averaged, import_all, prism_vector, scene_objects, vectors
+from readme import block
+from servers import BUNDLED, Prism, Stack
+from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
+from weaviate_prism.bundled.scenes import make_scenes
+from weaviate_prism.weaviate.server import WeaviateServer
+
+BUILD = block("prism weaviate build")
+ENVIRONMENT = block("PRISM_MODULE_ADDRESS=")
+COLLECTION = block('module_name="multi2vec-prism"')
+COPY = block("def copy(")
+
+
+@pytest.fixture(scope="module")
+def configured(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Prism, and a Weaviate that knows of it by the README's variables alone."""
+    with Prism(*BUNDLED) as prism:
+        lines = ENVIRONMENT.replace("prism:8091", prism.grpc_address).splitlines()
+        variables = dict(line.split("=", 1) for line in lines)
+        folder = tmp_path_factory.mktemp("readme")
+        weaviate = WeaviateServer(prism.url, folder, binary=binary, environment=variables)
+        with weaviate, weaviate.client() as client:
+            yield Stack(prism, weaviate, client)
+
+
+def test_the_build_prints_where_the_executable_is(binary: Path) -> None:
+    program, *arguments = shlex.split(BUILD, comments=True)
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == str(binary)
+
+
+def test_a_collection_is_vectorized_and_reranked(configured: Stack) -> None:
+    exec(compile(COLLECTION, "README.md", "exec"), {"client": configured.client})
+    scenes = configured.client.collections.get("Scene")
+    for drawn, filmed in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
+        media = {"still": picture_jpeg(drawn), "trailer": clip_mp4(filmed)}
+        encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
+        scenes.data.insert({"title": drawn.caption, **encoded})
+    assert {len(vector) for vector in vectors(scenes, "looks").values()} == {32}
+    found = scenes.query.near_text("a red star", target_vector="everything", rerank=Rerank(prop="title"))
+    assert len(found.objects) == 4
+
+
+def test_objects_are_copied_from_one_way_to_the_other(bundled: Stack) -> None:
+    objects = scene_objects(5, seed=71)
+    stock = averaged(bundled.client, "ByStock")
+    assert import_all(stock, objects) == {}
+    native = bundled.client.collections.create(
+        "ByNative", properties=SCENE_PROPERTIES, vector_config=prism_vector(imageFields=["picture"])
+    )
+    names: dict[str, object] = {"client": bundled.client}
+    exec(compile(f"{COPY}\ncopy('ByStock', 'ByNative')", "README.md", "exec"), names)
+
+    stored = vectors(native)
+    assert stored.keys() == {each.uuid for each in objects}
+    for each in objects:
+        expected = bundled.prism.embed("images", each.properties["picture"])
+        assert stored[each.uuid] == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,112 @@
+"""Collections with tenants: each finds and reranks its own objects, as far as Weaviate tells modules the tenant."""
+
+from __future__ import annotations
+
+import pytest
+from weaviate.classes.config import Configure
+from weaviate.classes.query import NearMediaType, Rerank
+from weaviate.classes.tenants import Tenant
+from weaviate.exceptions import WeaviateQueryError
+
+from contract.samples import clip
+from e2e.native.shelf import FIELDS, IDS, PROPERTIES, assert_ranked, fill, scored
+from objects import AnyCollection, b64, jpeg, prism_reranker, prism_vector
+from servers import Stack
+
+QUERY = "red sail wheels"
+RERANK = Rerank(prop="title", query=QUERY)
+RERANK_PICTURE = Rerank(prop="picture", query=QUERY)
+
+
+def tenanted(stack: Stack, name: str, **reranker: list[str]) -> AnyCollection:
+    """Tenant `full` has all things, `empty` none."""
+    created = stack.client.collections.create(
+        name,
+        properties=PROPERTIES,
+        vector_config=prism_vector(textFields=["title"]),
+        reranker_config=prism_reranker(**reranker),
+        multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_creation=True),
+    )
+    created.tenants.create([Tenant(name="full"), Tenant(name="empty")])
+    fill(created.with_tenant("full"))
+    return created
+
+
+@pytest.fixture(scope="module")
+def things(fake: Stack) -> AnyCollection:
+    return tenanted(fake, "TenantThings", **FIELDS)
+
+
+@pytest.fixture(scope="module")
+def full(things: AnyCollection) -> AnyCollection:
+    return things.with_tenant("full")
+
+
+def test_objects_get_their_vectors_and_are_found_in_their_tenant_alone(
+    fake: Stack, things: AnyCollection, full: AnyCollection
+) -> None:
+    found = full.query.near_text("red ship", limit=1, include_vector=True).objects[0]
+    assert str(found.uuid) == IDS["red ship"]
+    assert found.vector["default"] == pytest.approx(fake.prism.vector("red ship"), abs=1e-6)
+    assert things.with_tenant("empty").query.near_text("red ship", rerank=RERANK).objects == []
+
+
+def test_search_by_text_picture_or_clip_reads_what_is_missing(fake: Stack, full: AnyCollection) -> None:
+    by_text = full.query.near_text("ship", rerank=RERANK_PICTURE, return_properties=["kind"])
+    by_picture = full.query.near_image(b64(jpeg()), rerank=RERANK_PICTURE, return_properties=["kind"])
+    by_clip = full.query.near_media(b64(clip()), NearMediaType.VIDEO, rerank=RERANK_PICTURE, return_properties=["kind"])
+    by_words = full.query.bm25("thing", rerank=RERANK_PICTURE, return_properties=["kind"])
+    for found in (by_text, by_picture, by_clip, by_words):
+        assert_ranked(fake.prism, scored(found.objects), [QUERY])
+        assert all(each.properties == {"kind": "thing"} for each in found.objects)
+
+
+def test_picture_is_the_query_where_none_is_given(fake: Stack, full: AnyCollection) -> None:
+    found = full.query.near_image(b64(jpeg("blue")), rerank=Rerank(prop="title"))
+    assert_ranked(fake.prism, scored(found.objects), [jpeg("blue")])
+
+
+@pytest.mark.parametrize("search", ["near_vector", "near_object"])
+def test_search_that_does_not_tell_its_tenant_is_ranked_by_what_was_read(
+    fake: Stack, full: AnyCollection, search: str
+) -> None:
+    origin = {"near_vector": [0.5] * 32, "near_object": IDS["ship"]}[search]
+    found = getattr(full.query, search)(origin, rerank=RERANK, return_properties=["title", "tags"])
+    assert_ranked(fake.prism, scored(found.objects), [QUERY], ["title", "tags"])
+
+
+def test_search_that_does_not_tell_its_tenant_fails_where_nothing_was_read(fake: Stack) -> None:
+    pictures = tenanted(fake, "TenantPictures", imageFields=["picture"]).with_tenant("full")
+    with pytest.raises(WeaviateQueryError, match="tenant"):
+        pictures.query.near_vector([0.5] * 32, rerank=RERANK, return_properties=["title"])
+    rerank = Rerank(prop="picture", query=f"data:image/jpeg;base64,{b64(jpeg('blue'))}")
+    found = pictures.query.near_vector([0.5] * 32, rerank=rerank)
+    assert_ranked(fake.prism, scored(found.objects), [jpeg("blue")], ["picture"])
+
+
+def test_hybrid_search_is_ranked(fake: Stack, full: AnyCollection) -> None:
+    """Its hits by keyword tell the tenant, so that all fields are read."""
+    found = full.query.hybrid("thing", rerank=RERANK, return_properties=["kind"])
+    assert_ranked(fake.prism, scored(found.objects), [QUERY])
+
+
+def test_graphql_reads_all_fields_whatever_the_search(fake: Stack, full: AnyCollection) -> None:
+    answer = fake.client.graphql_raw_query(
+        f"""{{ Get {{ TenantThings(tenant: "full", nearObject: {{id: "{IDS["ship"]}"}}) {{
+            _additional {{ id rerank(query: "{QUERY}") {{ score }} }} }} }} }}"""
+    )
+    assert answer.errors is None, answer.errors
+    found = [each["_additional"] for each in answer.get["TenantThings"]]
+    assert_ranked(fake.prism, {each["id"]: each["rerank"][0]["score"] for each in found}, [QUERY])
+
+
+def test_batch_of_several_tenants_some_of_them_new(fake: Stack, things: AnyCollection) -> None:
+    titles = {f"tenant{number % 3}": f"number {number}" for number in range(3)}
+    with fake.client.batch.fixed_size(batch_size=10) as batch:
+        for tenant, title in titles.items():
+            batch.add_object(things.name, {"title": title, "picture": b64(jpeg())}, tenant=tenant)
+    assert fake.client.batch.failed_objects == []
+    for tenant, title in titles.items():
+        found = things.with_tenant(tenant).query.near_text("number", rerank=RERANK, include_vector=True).objects
+        assert [each.properties["title"] for each in found] == [title]
+        assert found[0].vector["default"] == pytest.approx(fake.prism.vector(title), abs=1e-6)
