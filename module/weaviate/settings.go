@@ -82,7 +82,7 @@ func parseVectorizer(config map[string]any) (settings, error) {
 	if _, ok := config["properties"]; ok {
 		c.fail("properties (source_properties): not used by this module, name the properties in textFields")
 	}
-	return s, c.finish()
+	return s, c.finish("properties")
 }
 
 // parseReranker reads a collection's reranker config; it may be empty.
@@ -109,11 +109,11 @@ func (c *configReader) value(key string) (any, bool) {
 	return value, ok && value != nil
 }
 
-// finish also refuses every key that nobody asked for.
-func (c *configReader) finish() error {
+// finish also refuses every key that nobody asked for, except those that have been refused already.
+func (c *configReader) finish(refused ...string) error {
 	var unknown []string
 	for key := range c.config {
-		if !slices.Contains(c.known, key) && key != "properties" {
+		if !slices.Contains(c.known, key) && !slices.Contains(refused, key) {
 			unknown = append(unknown, key)
 		}
 	}

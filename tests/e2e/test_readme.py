@@ -32,10 +32,13 @@ ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
 COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
 SEARCH = block("near_text(")
+# Executed by native/test_readme.py
+NATIVE = ("prism weaviate build", "PRISM_MODULE_ADDRESS=", 'module_name="multi2vec-prism"', "def copy(")
 
 
 def test_no_block_is_without_a_test() -> None:
-    assert [each for each in BLOCKS if each not in (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH)] == []
+    tested = (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    assert [each for each in BLOCKS if each not in tested] == []
 
 
 @pytest.fixture(scope="module")
