@@ -32,6 +32,8 @@ lint: setup
 	.venv/bin/mypy
 	cd module/weaviate && "$$(go env GOROOT)/bin/gofmt" -d . hook/*.go.txt | (! grep .)
 	cd module/weaviate && go vet ./... && go run $(STATICCHECK) ./...
+	generated=$$(mktemp -d) && PYTHON=$(CURDIR)/.venv/bin/python module/weaviate/generate.sh $$generated && \
+		diff -r module/weaviate/prismv1 $$generated && rm -r $$generated
 	.venv/bin/shellcheck .ci/run module/weaviate/*.sh docker/*.sh
 	.venv/bin/hadolint docker/*.Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml

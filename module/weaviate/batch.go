@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
@@ -34,9 +35,10 @@ type batch struct {
 	client   *client
 	objects  []*models.Object
 	targets  []target
-	fields   []field    // of all targets
-	lock     sync.Mutex // of outcomes while calls are on their way
+	fields   []field // of all targets
 	outcomes []outcome
+	lock     sync.Mutex // of the outcomes' errors while calls are on their way
+	answered time.Time  // when the service last answered any of the calls; under the lock
 }
 
 func (b *batch) run(ctx context.Context, skip []bool) map[string]outcome {
@@ -45,22 +47,49 @@ func (b *batch) run(ctx context.Context, skip []bool) map[string]outcome {
 	for t := range b.outcomes {
 		b.outcomes[t] = outcome{make([][]float32, len(b.objects)), map[int]error{}}
 	}
-	var waiting []pending
-	for i := range b.objects {
-		if skip[i] {
-			continue
-		}
-		if p := b.prepare(i); slices.Contains(p.wanted, true) {
-			waiting = append(waiting, p)
+	var positions, sizes []int
+	for i, object := range b.objects {
+		if !skip[i] {
+			size, _ := measure(b.fields, object.Properties)
+			positions, sizes = append(positions, i), append(sizes, size)
 		}
 	}
-	b.sendAll(ctx, waiting)
-	b.assertComplete(waiting)
+	b.computeAll(ctx, positions, chunks(sizes, chunkBytes, b.client.itemsPerCall(len(b.targets))))
 	named := make(map[string]outcome, len(b.targets))
 	for t, target := range b.targets {
 		named[target.name] = b.outcomes[t]
 	}
 	return named
+}
+
+// computeAll keeps several chunks of the positions on their way, each of which decodes its own media. A chunk may take
+// as long as the timeout; but where the service has answered none for that long, the rest is given up.
+func (b *batch) computeAll(ctx context.Context, positions []int, chunks [][2]int) {
+	b.answered = time.Now()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	var calls errgroup.Group
+	calls.SetLimit(chunkCalls)
+	for _, chunk := range chunks {
+		calls.Go(func() error {
+			if waiting := b.prepareAll(positions[chunk[0]:chunk[1]]); len(waiting) > 0 {
+				b.send(ctx, waiting, giveUp)
+				b.assertComplete(waiting)
+			}
+			return nil
+		})
+	}
+	_ = calls.Wait() // errors are kept per object
+}
+
+func (b *batch) prepareAll(positions []int) []pending {
+	var waiting []pending
+	for _, i := range positions {
+		if p := b.prepare(i); slices.Contains(p.wanted, true) {
+			waiting = append(waiting, p)
+		}
+	}
+	return waiting
 }
 
 // prepare makes one item of all fields that any target reads. A field that cannot be read fails only its targets.
@@ -91,8 +120,8 @@ func (b *batch) prepare(i int) pending {
 			for _, f := range target.settings.fields {
 				used[f.plain()] = true
 			}
-		default:
-			b.withoutFields(i, t)
+		case target.settings.requireVector:
+			b.fail(i, t, fmt.Errorf("requireVector: the object has none of the properties %q", target.settings.names()))
 		}
 	}
 	for _, f := range b.fields {
@@ -103,33 +132,8 @@ func (b *batch) prepare(i int) pending {
 	return p
 }
 
-func (b *batch) withoutFields(i, t int) {
-	if s := b.targets[t].settings; s.requireVector {
-		b.fail(i, t, fmt.Errorf("requireVector: the object has none of the properties %q", s.names()))
-		return
-	}
-	objectsWithoutFields.WithLabelValues(b.objects[i].Class, b.targets[t].name).Inc()
-}
-
-// sendAll splits by bytes, and keeps several calls on their way.
-func (b *batch) sendAll(ctx context.Context, waiting []pending) {
-	items := make([]*prismv1.Item, len(waiting))
-	for i, p := range waiting {
-		items[i] = p.item
-	}
-	var calls errgroup.Group
-	calls.SetLimit(chunkCalls)
-	for _, chunk := range chunks(items, chunkBytes) {
-		calls.Go(func() error {
-			b.send(ctx, waiting[chunk[0]:chunk[1]])
-			return nil
-		})
-	}
-	_ = calls.Wait() // errors are kept per object
-}
-
 // send asks for one chunk, and again for those of its items that the service could not take just now.
-func (b *batch) send(ctx context.Context, waiting []pending) {
+func (b *batch) send(ctx context.Context, waiting []pending, giveUp context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
 	defer cancel()
 	for pause := backOff(); len(waiting) > 0; {
@@ -138,17 +142,36 @@ func (b *batch) send(ctx context.Context, waiting []pending) {
 		if err == nil {
 			err = checkBlocks(request, response)
 		}
-		if err != nil {
-			b.failAll(waiting, err)
-			return
+		if err == nil {
+			if waiting = b.record(waiting, asked, response); len(waiting) == 0 || pause(ctx) {
+				continue
+			}
+			err = fmt.Errorf("prism: %w before the service could take it", ctx.Err())
 		}
-		passing := b.record(waiting, asked, response)
-		if len(passing) > 0 && !pause(ctx) {
-			b.failAll(passing, fmt.Errorf("prism: %w before the service could take it", ctx.Err()))
-			return
+		if expired(err) {
+			// at the service, a deadline may pass a moment sooner
+			if b.silence() > b.client.timeout*9/10 {
+				giveUp(fmt.Errorf("prism: given up, since no call was answered for %s", b.client.timeout))
+			}
+		} else if errors.Is(ctx.Err(), context.Canceled) {
+			err = context.Cause(ctx)
 		}
-		waiting = passing
+		b.failAll(waiting, err)
+		return
 	}
+}
+
+// expired tells whether a call waited to the end. One that finds the service unavailable is repeated until then.
+func expired(err error) bool {
+	var failed *callError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &failed) && failed.code == codes.DeadlineExceeded
+}
+
+// silence is for how long the service has answered nothing.
+func (b *batch) silence() time.Duration {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return time.Since(b.answered)
 }
 
 // request also returns the positions of its targets among the batch's: those that no item wants are left out.
@@ -183,8 +206,6 @@ func (b *batch) request(waiting []pending) (*prismv1.VectorizeRequest, []int) {
 
 // record keeps the vectors and errors of an answer, and returns what is worth asking again.
 func (b *batch) record(waiting []pending, asked []int, response *prismv1.VectorizeResponse) []pending {
-	b.lock.Lock()
-	defer b.lock.Unlock()
 	again := make([]pending, len(waiting))
 	failed := make([][]bool, len(waiting)) // by position, by target
 	for i, p := range waiting {
@@ -198,7 +219,7 @@ func (b *batch) record(waiting []pending, asked []int, response *prismv1.Vectori
 		}
 		t := asked[position]
 		failed[e.Index][t] = true
-		if codes.Code(e.Code) == codes.Unavailable {
+		if slices.Contains(busy, codes.Code(e.Code)) {
 			again[e.Index].wanted[t] = true
 			continue
 		}
@@ -211,12 +232,16 @@ func (b *batch) record(waiting []pending, asked []int, response *prismv1.Vectori
 			}
 		}
 	}
-	return slices.DeleteFunc(again, func(p pending) bool { return !slices.Contains(p.wanted, true) })
+	again = slices.DeleteFunc(again, func(p pending) bool { return !slices.Contains(p.wanted, true) })
+	if len(again) < len(waiting) {
+		b.lock.Lock()
+		defer b.lock.Unlock()
+		b.answered = time.Now()
+	}
+	return again
 }
 
 func (b *batch) failAll(waiting []pending, err error) {
-	b.lock.Lock()
-	defer b.lock.Unlock()
 	for _, p := range waiting {
 		for t, wanted := range p.wanted {
 			if wanted {
@@ -228,7 +253,15 @@ func (b *batch) failAll(waiting []pending, err error) {
 
 // fail names the object: up to 1.39.0 Weaviate's BatchStream reports errors for the wrong positions.
 func (b *batch) fail(object, t int, err error) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
 	b.outcomes[t].errs[object] = fmt.Errorf("%s: %w", b.objects[object].ID, err)
+}
+
+func (b *batch) failed(object, t int) bool {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.outcomes[t].errs[object] != nil
 }
 
 // assertComplete turns what was not answered into errors: without vector and error, Weaviate would store the object
@@ -236,7 +269,7 @@ func (b *batch) fail(object, t int, err error) {
 func (b *batch) assertComplete(waiting []pending) {
 	for _, p := range waiting {
 		for t, wanted := range p.wanted {
-			if wanted && b.outcomes[t].vectors[p.object] == nil && b.outcomes[t].errs[p.object] == nil {
+			if wanted && b.outcomes[t].vectors[p.object] == nil && !b.failed(p.object, t) {
 				b.fail(p.object, t, fmt.Errorf("prism: the answer has no vector for target %q", b.targets[t].name))
 			}
 		}

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-openapi/strfmt"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/weaviate/weaviate/entities/models"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -159,16 +159,12 @@ func TestATargetThatNoItemWantsIsNotAsked(t *testing.T) {
 	}
 }
 
-func TestObjectsWithoutFieldsAreCountedOrRefused(t *testing.T) {
-	c := (&fakeService{}).served(t)
-	counter := objectsWithoutFields.WithLabelValues("Film", "still")
-	before := testutil.ToFloat64(counter)
+func TestObjectsWithoutFieldsAreLeftAloneOrRefused(t *testing.T) {
+	fake := &fakeService{}
+	c := fake.served(t)
 	without := []*models.Object{object(1, map[string]any{"title": "storm"})}
-	if got := run(c, without, nil, stills)["still"]; got.vectors[0] != nil || len(got.errs) != 0 {
-		t.Errorf("%v", got)
-	}
-	if counted := testutil.ToFloat64(counter) - before; counted != 1 {
-		t.Errorf("counted %v", counted)
+	if got := run(c, without, nil, stills)["still"]; got.vectors[0] != nil || len(got.errs) != 0 || len(fake.asked()) != 0 {
+		t.Errorf("%v after %v", got, fake.asked())
 	}
 	strict := stills
 	strict.settings.requireVector = true
@@ -235,20 +231,79 @@ func TestARefusedCallIsTheErrorOfAllItsObjects(t *testing.T) {
 }
 
 func TestItemsThatCannotBeTakenJustNowAreSentAgainAlone(t *testing.T) {
-	var calls atomic.Int32
-	fake := &fakeService{after: func(_ *prismv1.VectorizeRequest, r *prismv1.VectorizeResponse) {
-		if calls.Add(1) == 1 {
-			r.Errors = append(r.Errors, &prismv1.ItemError{Index: 1, Target: "both", Code: uint32(codes.Unavailable), Message: "draining"})
-			clear(r.Blocks[1].Vectors[4*fakeDimensions:])
+	for _, code := range []codes.Code{codes.Unavailable, codes.ResourceExhausted} {
+		var calls atomic.Int32
+		fake := &fakeService{after: func(_ *prismv1.VectorizeRequest, r *prismv1.VectorizeResponse) {
+			if calls.Add(1) == 1 {
+				r.Errors = append(r.Errors, &prismv1.ItemError{Index: 1, Target: "both", Code: uint32(code), Message: "not now"})
+				clear(r.Blocks[1].Vectors[4*fakeDimensions:])
+			}
+		}}
+		c := fake.served(t)
+		got := run(c, films(2), nil, titles, both)
+		if len(got["both"].errs) != 0 || !is(got["both"].vectors[1], "film 1;still 1;") || !is(got["title"].vectors[1], "film 1;") {
+			t.Fatalf("%s: %v", code, got)
+		}
+		if again := fake.asked()[1]; len(again.Items) != 1 || len(again.Targets) != 1 || again.Targets[0].Name != "both" {
+			t.Errorf("%s: %v", code, again)
+		}
+	}
+}
+
+// oneByOne makes a client send an object per call.
+func oneByOne(c *client) *client {
+	c.told.Store(&prismv1.InfoResponse{Limits: map[string]uint64{"max_items": 1}})
+	return c
+}
+
+func TestAServiceThatHangsIsGivenUpAfterOneTimeout(t *testing.T) {
+	fake := &fakeService{before: func(ctx context.Context, _ *prismv1.VectorizeRequest) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	path := socket(t)
+	fake.listen(t, path)
+	c := oneByOne(dial(t, environment{address: "unix://" + path, timeout: 500 * time.Millisecond}))
+	start := time.Now()
+	got := run(c, films(3*chunkCalls), nil, titles)["title"]
+	if waited := time.Since(start); waited >= 2*c.timeout {
+		t.Errorf("took %s, %d calls", waited, len(fake.asked()))
+	}
+	var late, givenUp int
+	for i := range 3 * chunkCalls {
+		switch message := fmt.Sprint(got.errs[i]); {
+		case strings.Contains(message, "DeadlineExceeded"):
+			late++
+		case strings.Contains(message, "given up, since no call was answered for 500ms"):
+			givenUp++
+		default:
+			t.Errorf("object %d: %s", i, message)
+		}
+	}
+	if late == 0 || givenUp < 2*chunkCalls {
+		t.Errorf("%d late, %d given up", late, givenUp)
+	}
+}
+
+func TestOneSlowChunkDoesNotEndTheOthers(t *testing.T) {
+	fake := &fakeService{before: func(ctx context.Context, request *prismv1.VectorizeRequest) error {
+		wait := 100 * time.Millisecond // so that the batch takes longer than the timeout
+		if request.Items[0].Parts[0].GetText() == "film 0" {
+			wait = time.Hour
+		}
+		select {
+		case <-time.After(wait):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}}
-	c := fake.served(t)
-	got := run(c, films(2), nil, titles, both)
-	if len(got["both"].errs) != 0 || !is(got["both"].vectors[1], "film 1;still 1;") || !is(got["title"].vectors[1], "film 1;") {
-		t.Errorf("%v", got)
-	}
-	if again := fake.asked()[1]; len(again.Items) != 1 || len(again.Targets) != 1 || again.Targets[0].Name != "both" {
-		t.Errorf("%v", again)
+	path := socket(t)
+	fake.listen(t, path)
+	c := oneByOne(dial(t, environment{address: "unix://" + path, timeout: time.Second}))
+	got := run(c, films(15*chunkCalls), nil, titles)["title"]
+	if len(got.errs) != 1 || got.errs[0] == nil {
+		t.Errorf("%v", got.errs)
 	}
 }
 

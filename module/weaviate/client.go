@@ -28,10 +28,10 @@ const (
 	metaTimeout     = 2 * time.Second
 
 	// Python's gRPC reads one 10 MB message at half the speed of several of 2.5 MB on their way at once.
-	chunkBytes = 4 << 20
-	// The service limits items times targets of a call (10,000): 20 targets fit.
+	chunkBytes = 5 << 19
 	chunkItems = 500
-	chunkCalls = 4 // on their way at once, of one batch
+	maxRows    = 10_000 // items times targets of a call: the service's own default
+	chunkCalls = 4      // on their way at once, of one batch
 
 	startupInterval = 500 * time.Millisecond
 	warningInterval = 5 * time.Second
@@ -40,10 +40,11 @@ const (
 	maxRetryDelay   = 2 * time.Second
 )
 
-// Vectorize and Rerank wait for a service that is not there; with Info in here, /v1/meta would hang while it is down.
-// gRPC's own retries end after 5 attempts, about 3 s, while a model takes longer to load: see call.
-var serviceConfig = fmt.Sprintf(`{"methodConfig": [{"waitForReady": true, "name": [
-	{"service": %q, "method": "Vectorize"}, {"service": %q, "method": "Rerank"}]}]}`, vectorizerService, rerankerService)
+// Vectorize waits for a service that is not there; with Info in here, /v1/meta would hang while it is down, and Rerank
+// waits no longer than a query. gRPC's own retries end after 5 attempts, about 3 s, while a model takes longer to load:
+// see withRetries.
+var serviceConfig = fmt.Sprintf(
+	`{"methodConfig": [{"waitForReady": true, "name": [{"service": %q, "method": "Vectorize"}]}]}`, vectorizerService)
 
 // client is the connection to the service; calls of both modules share it.
 type client struct {
@@ -53,7 +54,7 @@ type client struct {
 	reranker   prismv1.RerankerClient
 	module     prismv1.ModuleClient
 	health     grpc_health_v1.HealthClient
-	embedder   atomic.Pointer[string] // the default model, once the service has told
+	told       atomic.Pointer[prismv1.InfoResponse] // by the service, the last time that it was asked
 }
 
 var (
@@ -99,9 +100,11 @@ func newClient(env environment) (*client, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDisableServiceConfig(), // a DNS record of the host's could change it
-		// finds out within 40 s that the service vanished without a word
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		// a restarted service is found within 2 s instead of gRPC's 2 minutes
+		// finds out within 40 s that the service vanished without a word, before the next call needs it
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true,
+		}),
+		// a service that restarts at the same address is found within 2 s instead of gRPC's 2 minutes
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 2 * time.Second,
@@ -129,8 +132,11 @@ func newClient(env environment) (*client, error) {
 	}, nil
 }
 
-// close ends the connection; the next connect makes a new one.
+// close ends the connection; the next connect makes a new one. The client is nil where a module was not initialised.
 func (c *client) close() error {
+	if c == nil {
+		return nil
+	}
 	sharedLock.Lock()
 	defer sharedLock.Unlock()
 	if shared != c {
@@ -144,14 +150,23 @@ func (c *client) close() error {
 // For a query somebody waits, so a full queue is an error at once.
 func (c *client) vectorize(ctx context.Context, request *prismv1.VectorizeRequest) (*prismv1.VectorizeResponse, error) {
 	if request.Task == prismv1.Task_TASK_QUERY {
-		return call(ctx, "vectorize_query", c.queryTimeout, c.vectorizer.Vectorize, request, codes.Unavailable)
+		return withRetries(ctx, "vectorize_query", limits{c.queryTimeout, c.queryTimeout, unavailable}, c.vectorizer.Vectorize, request)
 	}
-	return call(ctx, "vectorize_document", c.timeout, c.vectorizer.Vectorize, request, codes.Unavailable, codes.ResourceExhausted)
+	return withRetries(ctx, "vectorize_document", limits{c.timeout, c.timeout, busy}, c.vectorizer.Vectorize, request)
 }
 
-// rerank waits for a service that restarts, until its deadline.
+// rerank gives the model the time that scoring takes, but waits for a service that restarts as short as a query does.
 func (c *client) rerank(ctx context.Context, request *prismv1.RerankRequest) (*prismv1.RerankResponse, error) {
-	return call(ctx, "rerank", c.timeout, c.reranker.Rerank, request, codes.Unavailable)
+	return withRetries(ctx, "rerank", limits{c.timeout, c.queryTimeout, unavailable}, c.reranker.Rerank, request)
+}
+
+// itemsPerCall keeps to the service's limit of items times targets.
+func (c *client) itemsPerCall(targets int) int {
+	rows := uint64(maxRows)
+	if told := c.told.Load().GetLimits()["max_items"]; told > 0 {
+		rows = told
+	}
+	return int(max(1, min(chunkItems, rows/uint64(targets))))
 }
 
 // meta tells /v1/meta what serves. It answers within 2 s also when the service is down.
@@ -178,17 +193,34 @@ func (c *client) info(ctx context.Context) (*prismv1.InfoResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, model := range info.Models {
-		if model.Kind == "embedder" {
-			c.embedder.Store(&model.Name)
-			break
-		}
-	}
+	c.told.Store(info)
 	return info, nil
 }
 
-// failure keeps the code and the service's own words; gRPC's status must not become that of Weaviate's answer.
+// embedder is the name of the service's default model; where the service does not answer, what it told last, or empty.
+func (c *client) embedder(ctx context.Context) string {
+	info, err := c.info(ctx)
+	if err != nil {
+		info = c.told.Load()
+	}
+	for _, model := range info.GetModels() {
+		if model.Kind == "embedder" {
+			return model.Name
+		}
+	}
+	return ""
+}
+
+// callError keeps the code and the service's own words. It is no gRPC status, which would become that of Weaviate's
+// answer.
+type callError struct {
+	code    codes.Code
+	message string
+}
+
+func (e *callError) Error() string { return fmt.Sprintf("prism: %s: %s", e.code, e.message) }
+
 func failure(err error) error {
 	s := status.Convert(err)
-	return fmt.Errorf("prism: %s: %s", s.Code(), s.Message())
+	return &callError{s.Code(), s.Message()}
 }

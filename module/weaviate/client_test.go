@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/weaviate/weaviate/entities/modulecapabilities"
+
 	"prism.local/weaviate/prismv1"
 )
 
@@ -125,9 +127,6 @@ func TestMetaTellsVersionReadinessAndModels(t *testing.T) {
 	if meta["version"] != "1.2.3" || meta["ready"] != true || model["name"] != "fake" || model["revision"] != "abc" {
 		t.Errorf("%v", meta)
 	}
-	if *c.embedder.Load() != "fake" {
-		t.Errorf("the default model is %q", *c.embedder.Load())
-	}
 }
 
 func TestTheTraceContextTravels(t *testing.T) {
@@ -175,6 +174,11 @@ func TestBothModulesShareOneConnection(t *testing.T) {
 	}
 	if err := one.close(); err != nil { // by the other module
 		t.Error(err)
+	}
+	for _, module := range []modulecapabilities.ModuleWithClose{&vectorizer{}, &reranker{}} {
+		if err := module.Close(); err != nil { // that was never initialised
+			t.Error(err)
+		}
 	}
 }
 
@@ -255,5 +259,45 @@ func TestTheStartFailsForAWrongKey(t *testing.T) {
 	_, err := connected(t, t.Context(), path, log)
 	if err == nil || !strings.Contains(err.Error(), "PRISM_MODULE_API_KEY") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
+	}
+}
+
+func TestItemsTimesTargetsOfACallKeepToTheServicesLimit(t *testing.T) {
+	for name, test := range map[string]struct {
+		told          uint64
+		targets, want int
+	}{
+		"not told, some targets":    {0, 4, chunkItems},
+		"not told, 25 targets":      {0, 25, 400},
+		"25 targets":                {10_000, 25, 400},
+		"a low limit":               {30, 4, 7},
+		"more targets than allowed": {3, 4, 1},
+		"a high limit":              {1_000_000, 1, chunkItems},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := (&fakeService{limits: map[string]uint64{"max_items": test.told}}).served(t)
+			if _, err := c.info(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.itemsPerCall(test.targets); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+	if got := dial(t, environment{address: "unix://" + socket(t)}).itemsPerCall(25); got != 400 {
+		t.Errorf("before the service was asked: %d", got)
+	}
+}
+
+func TestTheStartAsksForTheLimits(t *testing.T) {
+	path := socket(t)
+	(&fakeService{limits: map[string]uint64{"max_items": 3}}).listen(t, path)
+	log, _ := test.NewNullLogger()
+	c, err := connected(t, t.Context(), path, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.itemsPerCall(1); got != 3 {
+		t.Errorf("%d items", got)
 	}
 }

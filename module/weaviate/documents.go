@@ -11,18 +11,15 @@ import (
 	"prism.local/weaviate/prismv1"
 )
 
-// documents turns each result into an item of its fields.
-func documents(results []search.Result, properties []any, fields []field) ([]*prismv1.Item, error) {
-	items := make([]*prismv1.Item, len(results))
-	for i, result := range results {
-		found, err := parts(fields, properties[i])
+// documents turns results into items of their fields.
+func documents(results []search.Result, properties []any, fields []field, positions []int) ([]*prismv1.Item, error) {
+	items := make([]*prismv1.Item, len(positions))
+	for i, position := range positions {
+		found, err := parts(fields, properties[position])
 		if err != nil {
-			return nil, fmt.Errorf("object %s: %w", result.ID, err)
+			return nil, fmt.Errorf("object %s: %w", results[position].ID, err)
 		}
-		if len(found) == 0 { // an item needs a part; scored as empty text, the object stays among the results
-			found = []*prismv1.Part{textPart("")}
-		}
-		items[i] = &prismv1.Item{Id: result.ID.String(), Parts: found}
+		items[i] = &prismv1.Item{Id: results[position].ID.String(), Parts: found}
 	}
 	return items, nil
 }
@@ -48,7 +45,7 @@ func loadedProperties(results []search.Result) []any {
 //
 // In a multi-tenant collection reading needs the tenant. Results of bm25 carry it and near* searches are remembered
 // (tenantOf), but nothing tells it for nearVector, nearObject and hybrid. Such a search is ranked by the fields that
-// Weaviate has read, and fails if it has read none of them for any result.
+// Weaviate has read, which puts results without any last, and fails if it has read none of them for any result.
 func completedProperties(
 	ctx context.Context, class *models.Class, results []search.Result, fields []field, tenant string,
 ) ([]any, error) {
@@ -110,10 +107,12 @@ func multiTenant(class *models.Class) bool {
 	return class.MultiTenancyConfig != nil && class.MultiTenancyConfig.Enabled
 }
 
-// searchedTenant is the tenant of a search as far as Weaviate tells it.
+// searchedTenant is the tenant of a search as far as Weaviate tells it: by any of the results, or the near* parameters.
 func searchedTenant(results []search.Result, near map[string]any) string {
-	if tenant := results[0].Tenant; tenant != "" {
-		return tenant
+	for _, result := range results {
+		if result.Tenant != "" {
+			return result.Tenant
+		}
 	}
 	return tenantOf(near)
 }

@@ -3,11 +3,14 @@ package prism
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/weaviate/weaviate/entities/models"
 	"github.com/weaviate/weaviate/entities/multi"
@@ -83,31 +86,53 @@ func TestGraphQLHasReadEverythingSoThatAbsentIsNull(t *testing.T) {
 	if len(store.tenants) != 0 {
 		t.Errorf("read %v", store.reads)
 	}
-	want := map[string]string{id(0).String(): "text:ship", id(1).String(): "text:"}
+	want := map[string]string{id(0).String(): "text:ship"}
 	if got := f.documents(); !reflect.DeepEqual(got, want) {
 		t.Errorf("ranked %v, want %v", got, want)
 	}
 }
 
-func TestAnObjectWithoutTheFieldsIsScoredAsEmptyText(t *testing.T) {
-	f := &fakeReranker{answer: byText(map[string]float32{"": -2, "ship": 1})}
+func TestResultsWithoutTheFieldsAreNotSentAndStayLast(t *testing.T) {
+	f := &fakeReranker{answer: byText(map[string]float32{"": -2, "ship": -3})}
 	m := f.serve(t)
 	store := &fakeStore{objects: map[string]map[string]any{id(0).String(): {"year": 1999.0}}}
-	weaviate(t, filmClass(nil), store)
-	// 1 is gone since it was found, 3 has nothing at all
+	weaviate(t, filmClass(map[string]any{"textFields": []any{"title", "tags"}}), store)
+	counter := resultsWithoutFields.WithLabelValues("Film")
+	before := testutil.ToFloat64(counter)
+	// 1 is gone since it was found, 3 has nothing at all, 4 an empty list; 5 has a text, which is empty
 	results, err := rerank(t, m, overGRPC("q", "title"), nil,
 		film(0, map[string]any{}), film(1, map[string]any{}), film(2, map[string]any{"title": "ship"}),
-		search.Result{ID: id(3), ClassName: "Film"})
+		search.Result{ID: id(3), ClassName: "Film"}, film(4, map[string]any{"title": nil, "tags": []string{}}),
+		film(5, map[string]any{"title": ""}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := order(results); !slices.Equal(got, []int{2, 0, 1, 3}) {
+	if got := order(results); !slices.Equal(got, []int{5, 2, 0, 1, 3, 4}) {
 		t.Errorf("order %v", got)
 	}
-	for _, result := range results[1:] {
-		if scoreOf(result) != -2 {
+	for _, result := range results[2:] {
+		if scoreOf(result) != -math.MaxFloat32 {
 			t.Errorf("%s: score %v", result.ID, scoreOf(result))
 		}
+	}
+	if got := f.documents(); len(got) != 2 {
+		t.Errorf("ranked %v", got)
+	}
+	if counted := testutil.ToFloat64(counter) - before; counted != 4 {
+		t.Errorf("counted %v", counted)
+	}
+}
+
+func TestWithoutAnyFieldNothingIsAskedAndTheOrderStays(t *testing.T) {
+	f := &fakeReranker{answer: byText(nil)}
+	m := f.serve(t)
+	weaviate(t, filmClass(titleAndStill), &fakeStore{})
+	results, err := rerank(t, m, overGRPC("q", "title"), nil, film(1, map[string]any{}), film(0, nil), film(2, map[string]any{"title": nil}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := order(results); !slices.Equal(got, []int{1, 0, 2}) || scoreOf(results[0]) != -math.MaxFloat32 || len(f.requests) != 0 {
+		t.Errorf("order %v, %d requests", got, len(f.requests))
 	}
 }
 
@@ -185,9 +210,9 @@ func TestTheTenantIsThatOfTheResultsElseThatOfTheSearch(t *testing.T) {
 			m := f.serve(t)
 			store := &fakeStore{}
 			weaviate(t, tenantClass(titleAndStill), store)
-			result := film(0, map[string]any{"title": "ship"})
-			result.Tenant = test.ofResult
-			if _, err := rerank(t, m, overGRPC("q", "title"), test.near, result); err != nil {
+			results := []search.Result{film(0, map[string]any{"title": "ship"}), film(1, map[string]any{"title": "boat"})}
+			results[1].Tenant = test.ofResult
+			if _, err := rerank(t, m, overGRPC("q", "title"), test.near, results...); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(store.tenants, []string{test.want}) || f.requests[0].GetTenant() != test.want {
@@ -198,7 +223,7 @@ func TestTheTenantIsThatOfTheResultsElseThatOfTheSearch(t *testing.T) {
 }
 
 func TestWithoutATenantWhatIsLoadedIsRanked(t *testing.T) {
-	f := &fakeReranker{answer: byText(map[string]float32{"ship": 1})}
+	f := &fakeReranker{answer: byText(map[string]float32{"ship": -1})}
 	m := f.serve(t)
 	store := &fakeStore{}
 	weaviate(t, tenantClass(titleAndStill), store)
@@ -207,7 +232,7 @@ func TestWithoutATenantWhatIsLoadedIsRanked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := order(results); !slices.Equal(got, []int{1, 0}) || len(store.tenants) != 0 {
+	if got := order(results); !slices.Equal(got, []int{1, 0}) || len(store.tenants) != 0 || len(f.documents()) != 1 {
 		t.Errorf("order %v, read as %v", got, store.tenants)
 	}
 }

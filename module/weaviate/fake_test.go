@@ -1,6 +1,7 @@
 package prism
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"math"
@@ -30,6 +31,9 @@ type fakeService struct {
 	before func(context.Context, *prismv1.VectorizeRequest) error
 	// changes an answer
 	after func(*prismv1.VectorizeRequest, *prismv1.VectorizeResponse)
+	// the default model's, "fake" if empty
+	model  string
+	limits map[string]uint64
 
 	lock     sync.Mutex
 	requests []*prismv1.VectorizeRequest
@@ -81,8 +85,8 @@ func (f *fakeService) Vectorize(ctx context.Context, request *prismv1.VectorizeR
 }
 
 func (f *fakeService) Info(context.Context, *prismv1.InfoRequest) (*prismv1.InfoResponse, error) {
-	return &prismv1.InfoResponse{ApiVersion: 1, Version: "1.2.3", Ready: true, Models: []*prismv1.Model{
-		{Name: "fake", Revision: "abc", Kind: "embedder", Dimensions: fakeDimensions, Dtype: "float32"},
+	return &prismv1.InfoResponse{ApiVersion: 1, Version: "1.2.3", Ready: true, Limits: f.limits, Models: []*prismv1.Model{
+		{Name: cmp.Or(f.model, "fake"), Revision: "abc", Kind: "embedder", Dimensions: fakeDimensions, Dtype: "float32"},
 	}}, nil
 }
 

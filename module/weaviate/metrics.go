@@ -20,6 +20,11 @@ var (
 		Name: "prism_module_objects_without_fields_total",
 		Help: "Objects stored without a vector since they have none of the target's fields.",
 	}, []string{"collection", "target"})
+
+	resultsWithoutFields = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "prism_module_results_without_fields_total",
+		Help: "Search results ranked last since they have none of the ranked fields, or none that could be read.",
+	}, []string{"collection"})
 )
 
 func observe(name string, code codes.Code, elapsed time.Duration) {

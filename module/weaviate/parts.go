@@ -24,6 +24,31 @@ func parts(fields []field, properties any) ([]*prismv1.Part, error) {
 	return found, nil
 }
 
+// The service takes no more than 10,000 parts in a call (`max_items`), however short: fewer than that fit into chunkBytes.
+const partBytes = 270
+
+// measure estimates the bytes of an object's parts without decoding its media, and tells whether it has any part.
+func measure(fields []field, properties any) (bytes int, some bool) {
+	values, _ := properties.(map[string]any)
+	for _, f := range fields {
+		value := values[f.name]
+		text, isText := value.(string)
+		list, isList := texts(value)
+		isList = isList && f.modality == prismv1.Modality_MODALITY_TEXT
+		for _, each := range list {
+			bytes += partBytes + len(each)
+		}
+		switch {
+		case isText && f.modality == prismv1.Modality_MODALITY_TEXT:
+			bytes += partBytes + len(text)
+		case isText:
+			bytes += partBytes + base64.StdEncoding.DecodedLen(len(text))
+		}
+		some = some || len(list) > 0 || value != nil && !isList // a value of a wrong type is there, for `parts` to refuse
+	}
+	return bytes, some
+}
+
 func fieldParts(f field, value any) ([]*prismv1.Part, error) {
 	if value == nil {
 		return nil, nil

@@ -60,3 +60,25 @@ func TestUnusablePropertiesAreErrorsThatNameThem(t *testing.T) {
 		})
 	}
 }
+
+func TestPartsAreMeasuredWithoutDecodingThem(t *testing.T) {
+	fields := []field{{"title", isText, 0}, {"tags", isText, 0}, {"still", isImage, 0}}
+	for name, test := range map[string]struct {
+		properties any
+		bytes      int
+		some       bool
+	}{
+		"nothing":          {nil, 0, false},
+		"null":             {map[string]any{"title": nil}, 0, false},
+		"an empty list":    {map[string]any{"tags": []any{}}, 0, false},
+		"an empty text":    {map[string]any{"title": ""}, partBytes, true},
+		"texts":            {map[string]any{"title": "abc", "tags": []string{"d", "ef"}}, 3*partBytes + 6, true},
+		"base64":           {map[string]any{"still": media("twelve bytes")}, partBytes + 12, true},
+		"of another type":  {map[string]any{"still": []any{}}, 0, true},
+		"another property": {map[string]any{"other": "abc"}, 0, false},
+	} {
+		if bytes, some := measure(fields, test.properties); bytes != test.bytes || some != test.some {
+			t.Errorf("%s: %d, %v", name, bytes, some)
+		}
+	}
+}

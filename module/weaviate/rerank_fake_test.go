@@ -72,7 +72,7 @@ func (f *fakeReranker) serve(t *testing.T) *reranker {
 	prismv1.RegisterRerankerServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	c, err := newClient(environment{address: listener.Addr().String(), timeout: 30 * time.Second})
+	c, err := newClient(environment{address: listener.Addr().String(), timeout: 30 * time.Second, queryTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -53,12 +54,7 @@ func (m *reranker) Init(ctx context.Context, params moduletools.ModuleInitParams
 }
 
 // Close ends the connection when Weaviate stops.
-func (m *reranker) Close() error {
-	if m.client == nil {
-		return nil
-	}
-	return m.client.close()
-}
+func (m *reranker) Close() error { return m.client.close() }
 
 // MetaInfo is the module's entry in /v1/meta.
 func (m *reranker) MetaInfo() (map[string]any, error) { return m.client.meta() }
@@ -113,11 +109,7 @@ func (m *reranker) rerank(
 			return nil, err
 		}
 	}
-	items, err := documents(results, properties, s.fields)
-	if err != nil {
-		return nil, err
-	}
-	scores, err := m.scores(ctx, items, func(documents []*prismv1.Item) *prismv1.RerankRequest {
+	scores, err := m.scores(ctx, results, properties, s.fields, func(documents []*prismv1.Item) *prismv1.RerankRequest {
 		return &prismv1.RerankRequest{
 			Collection: class.Class, Tenant: tenant, Model: s.model, Instruction: s.instruction,
 			Query: query, Documents: documents,
@@ -129,33 +121,54 @@ func (m *reranker) rerank(
 	return sorted(results, scores), nil
 }
 
-// scores asks in several calls at a time, where one would be large; the first that fails cancels the others.
-func (m *reranker) scores(
-	ctx context.Context, items []*prismv1.Item, request func([]*prismv1.Item) *prismv1.RerankRequest,
+// scores asks in several calls at a time, where one would be large; the first that fails cancels the others. A result
+// with none of the fields is not sent, since the score of an empty text means nothing: it gets that of a failed document.
+func (m *reranker) scores(ctx context.Context, results []search.Result, properties []any, fields []field,
+	request func([]*prismv1.Item) *prismv1.RerankRequest,
 ) ([]float64, error) {
-	scores := make([]float64, len(items))
+	scores := make([]float64, len(results))
+	var positions, sizes []int
+	for i := range results {
+		size, some := measure(fields, properties[i])
+		if !some {
+			scores[i] = -math.MaxFloat32
+			continue
+		}
+		positions, sizes = append(positions, i), append(sizes, size)
+	}
+	resultsWithoutFields.WithLabelValues(results[0].ClassName).Add(float64(len(results) - len(positions)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(chunkCalls)
-	for _, chunk := range chunks(items, chunkBytes) {
-		part, to := items[chunk[0]:chunk[1]], scores[chunk[0]:chunk[1]]
+	for _, chunk := range chunks(sizes, chunkBytes, m.client.itemsPerCall(1)) {
 		group.Go(func() error {
-			response, err := m.client.rerank(ctx, request(part))
-			if err == nil {
-				err = documentError(part, response.GetErrors())
-			}
+			asked := positions[chunk[0]:chunk[1]]
+			items, err := documents(results, properties, fields, asked)
 			if err != nil {
 				return err
 			}
-			if len(response.GetScores()) != len(part) {
-				return fmt.Errorf("the service answered with %d scores for %d documents", len(response.GetScores()), len(part))
+			found, err := m.ask(ctx, request(items))
+			for i, score := range found {
+				scores[asked[i]] = float64(score)
 			}
-			for i, score := range response.GetScores() {
-				to[i] = float64(score)
-			}
-			return nil
+			return err
 		})
 	}
 	return scores, group.Wait()
+}
+
+// ask returns a score per document.
+func (m *reranker) ask(ctx context.Context, request *prismv1.RerankRequest) ([]float32, error) {
+	response, err := m.client.rerank(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	if err := documentError(request.Documents, response.Errors); err != nil {
+		return nil, err
+	}
+	if len(response.Scores) != len(request.Documents) {
+		return nil, fmt.Errorf("the service answered with %d scores for %d documents", len(response.Scores), len(request.Documents))
+	}
+	return response.Scores, nil
 }
 
 // documentError fails the search: a score that is missing cannot be told from a low one. A service that runs with

@@ -269,3 +269,38 @@ func TestTheModuleIsAReranker(t *testing.T) {
 		t.Errorf("closed before Init: %v", err)
 	}
 }
+
+func TestADeadServiceFailsASearchAfterTheTimeOfAQuery(t *testing.T) {
+	c := dial(t, environment{address: "unix://" + socket(t), timeout: time.Hour, queryTimeout: 200 * time.Millisecond})
+	weaviate(t, filmClass(nil), &fakeStore{})
+	_, err := rerank(t, &reranker{client: c}, overGRPC("q", "title"), nil, titled("a")...)
+	if err == nil || !strings.Contains(err.Error(), "DeadlineExceeded") || !strings.Contains(err.Error(), "no such file") {
+		t.Error(err)
+	}
+}
+
+func TestScoringMayTakeLongerThanAQuery(t *testing.T) {
+	f := &fakeReranker{answer: func(ctx context.Context, _ *prismv1.RerankRequest) (*prismv1.RerankResponse, error) {
+		deadline, _ := ctx.Deadline()
+		if left := time.Until(deadline); left < 10*time.Second {
+			return nil, status.Errorf(codes.InvalidArgument, "%s left", left)
+		}
+		return &prismv1.RerankResponse{Scores: []float32{1}}, nil
+	}}
+	m := f.serve(t)
+	m.client.queryTimeout = time.Second
+	weaviate(t, filmClass(nil), &fakeStore{})
+	if _, err := rerank(t, m, overGRPC("q", "title"), nil, titled("a")...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDocumentsOfACallKeepToTheServicesLimit(t *testing.T) {
+	f := &fakeReranker{answer: byText(nil)}
+	m := f.serve(t)
+	m.client.told.Store(&prismv1.InfoResponse{Limits: map[string]uint64{"max_items": 2}})
+	weaviate(t, filmClass(nil), &fakeStore{})
+	if _, err := rerank(t, m, overGRPC("q", "title"), nil, titled("a", "b", "c")...); err != nil || len(f.requests) != 2 {
+		t.Errorf("%d requests, %v", len(f.requests), err)
+	}
+}

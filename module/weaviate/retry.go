@@ -13,14 +13,28 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+var (
+	unavailable = []codes.Code{codes.Unavailable}                          // restarts, or loads its models
+	busy        = []codes.Code{codes.Unavailable, codes.ResourceExhausted} // or its queue is full
+)
+
 type method[Request, Response any] func(context.Context, *Request, ...grpc.CallOption) (*Response, error)
 
-// call sends a request again while its answer is one of the `passing` codes, until the deadline.
-func call[Request, Response any](ctx context.Context, name string, timeout time.Duration,
-	invoke method[Request, Response], request *Request, passing ...codes.Code,
+// limits of a call: how long it may take, and until when, from its start, it is sent again after which answers.
+type limits struct {
+	timeout time.Duration
+	retries time.Duration
+	retried []codes.Code
+}
+
+// withRetries calls a method until it is answered for good.
+func withRetries[Request, Response any](ctx context.Context, name string, limits limits,
+	invoke method[Request, Response], request *Request,
 ) (*Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.timeout)
 	defer cancel()
+	again, stop := context.WithTimeout(ctx, limits.retries)
+	defer stop()
 	start, pause, earlier := time.Now(), backOff(), ""
 	for {
 		response, err := invoke(ctx, request)
@@ -28,12 +42,12 @@ func call[Request, Response any](ctx context.Context, name string, timeout time.
 			observe(name, codes.OK, time.Since(start))
 			return response, nil
 		}
-		if slices.Contains(passing, status.Code(err)) && !tooLarge(err) {
+		if slices.Contains(limits.retried, status.Code(err)) && !tooLarge(err) {
 			earlier = fmt.Sprintf(" (before: %s)", status.Convert(err).Message())
-			if pause(ctx) {
+			if pause(again) {
 				continue
 			}
-			err = status.FromContextError(ctx.Err()).Err()
+			err = status.FromContextError(again.Err()).Err()
 		}
 		observe(name, status.Code(err), time.Since(start))
 		return nil, fmt.Errorf("%w%s", failure(err), earlier)

@@ -31,7 +31,7 @@ func TestACallOutlivesLoadingModelsAndAFullQueue(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			calls := 0
 			invoke := answering(status.Error(code, "not now"), 30*time.Second, &calls)
-			_, err := call(t.Context(), "test", 50*time.Second, invoke, document, codes.Unavailable, codes.ResourceExhausted)
+			_, err := withRetries(t.Context(), "test", limits{50 * time.Second, 50 * time.Second, busy}, invoke, document)
 			if err != nil || calls < 10 || calls > 60 {
 				t.Errorf("%s: %d calls, %v", code, calls, err)
 			}
@@ -40,17 +40,19 @@ func TestACallOutlivesLoadingModelsAndAFullQueue(t *testing.T) {
 }
 
 func TestTheDeadlineEndsRetriesAndTellsTheReason(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		calls, start := 0, time.Now()
-		invoke := answering(status.Error(codes.Unavailable, "models are loading"), time.Hour, &calls)
-		_, err := call(t.Context(), "test", 8*time.Second, invoke, document, codes.Unavailable)
-		if err == nil || !strings.Contains(err.Error(), "DeadlineExceeded") || !strings.Contains(err.Error(), "models are loading") {
-			t.Error(err)
-		}
-		if took := time.Since(start); took != 8*time.Second {
-			t.Errorf("took %s", took)
-		}
-	})
+	for _, test := range []struct{ timeout, retries time.Duration }{{8 * time.Second, time.Hour}, {time.Hour, 8 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			calls, start := 0, time.Now()
+			invoke := answering(status.Error(codes.Unavailable, "models are loading"), time.Hour, &calls)
+			_, err := withRetries(t.Context(), "test", limits{test.timeout, test.retries, unavailable}, invoke, document)
+			if err == nil || !strings.Contains(err.Error(), "DeadlineExceeded") || !strings.Contains(err.Error(), "models are loading") {
+				t.Error(err)
+			}
+			if took := time.Since(start); took != 8*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
 }
 
 func TestOtherErrorsAreFinal(t *testing.T) {
@@ -60,7 +62,7 @@ func TestOtherErrorsAreFinal(t *testing.T) {
 		status.Error(codes.ResourceExhausted, "CLIENT: Received message larger than max (3 vs. 2)"),
 	} {
 		calls := 0
-		_, got := call(t.Context(), "test", time.Minute, answering(err, time.Hour, &calls), document, codes.Unavailable, codes.ResourceExhausted)
+		_, got := withRetries(t.Context(), "test", limits{time.Minute, time.Minute, busy}, answering(err, time.Hour, &calls), document)
 		if got == nil || calls != 1 {
 			t.Errorf("%v: %d calls, %v", err, calls, got)
 		}
@@ -76,4 +78,16 @@ func TestAQueryDoesNotWaitForRoomInTheQueue(t *testing.T) {
 	if err == nil || len(fake.asked()) != 1 {
 		t.Errorf("%d calls, %v", len(fake.asked()), err)
 	}
+}
+
+func TestAnAnswerMayTakeLongerThanRetriesMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(ctx context.Context, _ *prismv1.VectorizeRequest, _ ...grpc.CallOption) (*prismv1.VectorizeResponse, error) {
+			time.Sleep(30 * time.Second)
+			return &prismv1.VectorizeResponse{}, ctx.Err()
+		}
+		if _, err := withRetries(t.Context(), "test", limits{50 * time.Second, time.Second, unavailable}, slow, document); err != nil {
+			t.Error(err)
+		}
+	})
 }

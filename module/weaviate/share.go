@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type shareKey struct {
 
 // sharedCall is one computation for several targets, run by its first caller.
 type sharedCall struct {
+	skip    []bool              // objects without these vectors
 	open    map[string]settings // targets whose caller has not come
 	callers int                 // waiting, the first included
 	cancel  context.CancelFunc
@@ -43,10 +45,11 @@ type computation func(context.Context, []target) map[string]outcome
 
 // vectors returns the outcome of one target, from a computation of `all` where another caller has done it or will
 // come for the rest. `all` must include `own`.
-func (s *sharing) vectors(ctx context.Context, objects []*models.Object, own target, all []target, compute computation,
+func (s *sharing) vectors(ctx context.Context, objects []*models.Object, skip []bool, own target, all []target,
+	compute computation,
 ) (outcome, error) {
 	key := shareKey{objects[0], objects[len(objects)-1], len(objects)}
-	call, first := s.join(key, own, all)
+	call, first := s.join(key, skip, own, all)
 	if call == nil {
 		return compute(ctx, []target{own})[own.name], nil
 	}
@@ -56,13 +59,13 @@ func (s *sharing) vectors(ctx context.Context, objects []*models.Object, own tar
 	return s.lead(ctx, key, call, own.name, all, compute)
 }
 
-// join returns nil where the call under way is not for this target, or for other settings of it.
-func (s *sharing) join(key shareKey, own target, all []target) (call *sharedCall, first bool) {
+// join returns nil where the call under way is not for this target, for other settings of it, or skips other objects.
+func (s *sharing) join(key shareKey, skip []bool, own target, all []target) (call *sharedCall, first bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	if call := s.calls[key]; call != nil {
 		expected, open := call.open[own.name]
-		if !open || !reflect.DeepEqual(expected, own.settings) {
+		if !open || !reflect.DeepEqual(expected, own.settings) || !slices.Equal(call.skip, skip) {
 			return nil, false
 		}
 		delete(call.open, own.name)
@@ -72,7 +75,7 @@ func (s *sharing) join(key shareKey, own target, all []target) (call *sharedCall
 		call.callers++
 		return call, false
 	}
-	call = &sharedCall{open: map[string]settings{}, callers: 1, done: make(chan struct{})}
+	call = &sharedCall{skip: skip, open: map[string]settings{}, callers: 1, done: make(chan struct{})}
 	for _, t := range all {
 		if t.name != own.name {
 			call.open[t.name] = t.settings

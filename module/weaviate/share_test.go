@@ -59,7 +59,7 @@ func (s *sharers) start(ctx context.Context, own target) {
 		s.results, s.errs = map[string]outcome{}, map[string]error{}
 	}
 	s.group.Go(func() {
-		result, err := s.vectors(ctx, sharedFilms, own, shared3, s.computing(time.Second))
+		result, err := s.vectors(ctx, sharedFilms, make([]bool, 2), own, shared3, s.computing(time.Second))
 		s.guard.Lock()
 		defer s.guard.Unlock()
 		s.results[own.name], s.errs[own.name] = result, err
@@ -195,7 +195,7 @@ func TestAFirstCallerThatPanicsFailsTheOthers(t *testing.T) {
 		s := &sharers{}
 		go func() {
 			defer func() { _ = recover() }() // as Weaviate does
-			_, _ = s.vectors(t.Context(), sharedFilms, shared3[0], shared3, func(context.Context, []target) map[string]outcome {
+			_, _ = s.vectors(t.Context(), sharedFilms, make([]bool, 2), shared3[0], shared3, func(context.Context, []target) map[string]outcome {
 				time.Sleep(time.Second)
 				panic("broken")
 			})

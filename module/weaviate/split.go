@@ -1,26 +1,19 @@
 package prism
 
-import (
-	"google.golang.org/protobuf/proto"
-
-	"prism.local/weaviate/prismv1"
-)
-
-// chunks splits items into ranges [start, end) of at most `limit` bytes and chunkItems items; an item that is larger
-// by itself has a range of its own.
-func chunks(items []*prismv1.Item, limit int) [][2]int {
+// chunks splits items of the given sizes into ranges [start, end) of at most `bytes` and `count` items; an item that is
+// larger by itself has a range of its own.
+func chunks(sizes []int, bytes, count int) [][2]int {
 	var ranges [][2]int
-	start, bytes := 0, 0
-	for i, item := range items {
-		size := proto.Size(item)
-		if i > start && (bytes+size > limit || i-start == chunkItems) {
+	start, sum := 0, 0
+	for i, size := range sizes {
+		if i > start && (sum+size > bytes || i-start == count) {
 			ranges = append(ranges, [2]int{start, i})
-			start, bytes = i, 0
+			start, sum = i, 0
 		}
-		bytes += size
+		sum += size
 	}
-	if start < len(items) {
-		ranges = append(ranges, [2]int{start, len(items)})
+	if start < len(sizes) {
+		ranges = append(ranges, [2]int{start, len(sizes)})
 	}
 	return ranges
 }

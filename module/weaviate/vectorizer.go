@@ -62,14 +62,10 @@ func (m *vectorizer) MetaInfo() (map[string]any, error) { return m.client.meta()
 
 // ClassConfigDefaults stores the name of the service's default model with the collection: should the service start
 // with another one later, it is refused by name instead of filling the index with vectors of two models. The name is
-// empty, for whatever is the default, where the service has not told it yet; a config may say so as well. Weaviate
+// empty, for whatever is the default, where the service has never told it; a config may say so as well. Weaviate
 // adds defaults also to updates, so the key must always be there, or an update would differ from what is stored.
 func (m *vectorizer) ClassConfigDefaults() map[string]any {
-	name := ""
-	if loaded := m.client.embedder.Load(); loaded != nil {
-		name = *loaded
-	}
-	return map[string]any{"model": name}
+	return map[string]any{"model": m.client.embedder(context.Background())}
 }
 
 // PropertyConfigDefaults is empty: properties have no settings of their own.
@@ -100,8 +96,7 @@ func (m *vectorizer) VectorizeObject(ctx context.Context, object *models.Object,
 // VectorizeBatch computes one vector per object. Rows of objects that are skipped, or have none of the fields, are nil.
 func (m *vectorizer) VectorizeBatch(ctx context.Context, objects []*models.Object, skip []bool, cfg moduletools.ClassConfig,
 ) ([][]float32, []models.AdditionalProperties, map[int]error) {
-	// an object that is skipped for one vector may need another: only where none is, all targets agree
-	result := m.vectorize(ctx, objects, skip, cfg, !slices.Contains(skip, true))
+	result := m.vectorize(ctx, objects, skip, cfg, true)
 	return result.vectors, nil, result.errs
 }
 
@@ -117,6 +112,22 @@ func (m *vectorizer) vectorize(ctx context.Context, objects []*models.Object, sk
 		return failed(objects, skip, fmt.Errorf("%s of target %q: %w", vectorizerName, cfg.TargetVector(), err))
 	}
 	own := target{cfg.TargetVector(), s}
+	result, err := m.compute(ctx, objects, skip, class, own, share)
+	if err != nil {
+		return failed(objects, skip, err)
+	}
+	for i, object := range objects {
+		if !skip[i] && result.vectors[i] == nil && result.errs[i] == nil {
+			objectsWithoutFields.WithLabelValues(object.Class, own.name).Inc()
+		}
+	}
+	return result
+}
+
+// compute returns the outcome of one target, computed with the collection's others where `share` is set.
+func (m *vectorizer) compute(ctx context.Context, objects []*models.Object, skip []bool, class *models.Class, own target,
+	share bool,
+) (outcome, error) {
 	compute := func(ctx context.Context, targets []target) map[string]outcome {
 		b := batch{client: m.client, objects: objects, targets: targets}
 		return b.run(ctx, skip)
@@ -126,13 +137,9 @@ func (m *vectorizer) vectorize(ctx context.Context, objects []*models.Object, sk
 		all = sharedTargets(class, own)
 	}
 	if len(all) == 1 {
-		return compute(ctx, all)[own.name]
+		return compute(ctx, all)[own.name], nil
 	}
-	result, err := m.sharing.vectors(ctx, objects, own, all, compute)
-	if err != nil {
-		return failed(objects, skip, err)
-	}
-	return result
+	return m.sharing.vectors(ctx, objects, skip, own, all, compute)
 }
 
 func failed(objects []*models.Object, skip []bool, err error) outcome {

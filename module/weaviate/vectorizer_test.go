@@ -6,7 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/sirupsen/logrus"
 	"github.com/weaviate/weaviate/entities/models"
 	"github.com/weaviate/weaviate/entities/moduletools"
 	"github.com/weaviate/weaviate/usecases/modules"
@@ -201,14 +204,67 @@ func TestWeaviateComparesExactlyTheFields(t *testing.T) {
 }
 
 func TestTheDefaultModelIsStoredByName(t *testing.T) {
-	m := &vectorizer{client: (&fakeService{}).served(t)}
-	if got := m.ClassConfigDefaults()["model"]; got != "" {
-		t.Errorf("before the service told: %q", got)
+	path := socket(t)
+	m := &vectorizer{client: dial(t, environment{address: "unix://" + path})}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := m.ClassConfigDefaults()["model"]; got != want {
+			t.Errorf("%s: got %q, want %q", when, got, want)
+		}
 	}
-	if _, err := m.MetaInfo(); err != nil {
-		t.Fatal(err)
+	expect("before the service ever told", "")
+	for _, name := range []string{"first", "second"} {
+		fake := &fakeService{model: name}
+		fake.listen(t, path)
+		if err := m.client.awaitReady(t.Context(), logrus.New()); err != nil {
+			t.Fatal(err)
+		}
+		expect("while it is there", name)
+		fake.server.Stop()
+		expect("while it is away", name)
 	}
-	if got := m.ClassConfigDefaults()["model"]; got != "fake" {
-		t.Errorf("%q", got)
+	fake := &fakeService{model: "third"}
+	fake.listen(t, path)
+	for m.client.serving(t.Context(), "") != nil {
+		time.Sleep(time.Millisecond)
+	}
+	expect("that nobody asked for", "third")
+}
+
+func TestObjectsWithoutFieldsAreCountedForTheVectorThatIsAsked(t *testing.T) {
+	class := gallery(fourTargets)
+	m := module(t, (&fakeService{}).served(t), class)
+	counted := func(target string) float64 {
+		return testutil.ToFloat64(objectsWithoutFields.WithLabelValues("Film", target))
+	}
+	before := map[string]float64{"title": counted("title"), "still": counted("still"), "small": counted("small")}
+	without, skipped := object(1, map[string]any{"title": "storm"}), object(2, nil)
+	_, _, errs := m.VectorizeBatch(t.Context(), []*models.Object{without, skipped}, []bool{false, true}, configOf(class, "still"))
+	if len(errs) != 0 {
+		t.Fatal(errs)
+	}
+	for target, want := range map[string]float64{"title": 0, "still": 1, "small": 0} {
+		if got := counted(target) - before[target]; got != want {
+			t.Errorf("%s: counted %v, want %v", target, got, want)
+		}
+	}
+}
+
+func TestOneCallServesAllTargetsThatSkipTheSameObjects(t *testing.T) {
+	fake := &fakeService{}
+	class := gallery(fourTargets)
+	m := module(t, fake.served(t), class)
+	skip := map[string][]bool{}
+	for name := range fourTargets {
+		skip[name] = []bool{false, true, false}
+	}
+	got := vectorizeAll(m, class, films(3), skip)
+	for name, result := range got {
+		if len(result.errs) != 0 || result.vectors[0] == nil || result.vectors[1] != nil || result.vectors[2] == nil {
+			t.Errorf("%s: %v", name, result)
+		}
+	}
+	if asked := fake.asked(); len(asked) != 1 || len(asked[0].Items) != 2 || len(asked[0].Targets) != 4 {
+		t.Errorf("%v", asked)
 	}
 }

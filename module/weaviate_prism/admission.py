@@ -6,8 +6,9 @@ Knows nothing of what the work is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.config import Settings
@@ -16,8 +17,8 @@ from weaviate_prism.metrics import Metrics
 
 T = TypeVar("T")
 
-# Items of one request that start in one turn of the event loop: 10,000 at once held it for 1.5 s.
-TASKS_AT_ONCE = 64
+# Pieces of work of one request that start in one turn of the event loop, each within 1 ms.
+TASKS_AT_ONCE = 8
 
 
 class Admission:
@@ -28,29 +29,30 @@ class Admission:
         self._metrics = metrics
         self._in_flight = 0
 
-    def check_room(self, count: int) -> None:
-        """
+    @contextlib.contextmanager
+    def admitted(self, count: int) -> Iterator[None]:
+        """Spans the time that so many inputs are in the service.
+
         Raises:
-            Overloaded: there is no room for so many inputs.
+            Overloaded: there is no room for so many.
         """
         if self._in_flight + count > self._max_queue:
             waiting = f"{self._in_flight} items are waiting in the service"
             raise Overloaded(f"{waiting}; {count} more are over the limit of {self._max_queue} (max_queue)")
-
-    async def answer_all(
-        self, work: Iterable[Coroutine[Any, Any, T]], count: int, deadline: float
-    ) -> list[T | PrismError]:
-        """Runs the work of one request, `count` inputs, side by side; each failure stays in its place."""
         self._in_flight += count
-        answers = []
         try:
-            async with asyncio.TaskGroup() as group:
-                for number, one in enumerate(work, 1):
-                    answers.append(group.create_task(self._answer(one, deadline)))
-                    if number % TASKS_AT_ONCE == 0:
-                        await asyncio.sleep(0)
+            yield
         finally:
             self._in_flight -= count
+
+    async def answer_all(self, work: Iterable[Coroutine[Any, Any, T]], deadline: float) -> list[T | PrismError]:
+        """Runs the work of one request, once it is admitted, side by side; each failure stays in its place."""
+        answers = []
+        async with asyncio.TaskGroup() as group:
+            for number, one in enumerate(work, 1):
+                answers.append(group.create_task(self._answer(one, deadline)))
+                if number % TASKS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         return [answer.result() for answer in answers]
 
     async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
@@ -60,7 +62,7 @@ class Admission:
         except TimeoutError:
             return DeadlineExceeded("the deadline passed before the model was done")
         except PrismError as error:
-            return error
+            return error.bare()  # its frames may hold what others wait for
 
     def counted(self, results: list[T | PrismError]) -> list[T | PrismError]:
         """The same results; their errors are in the metrics."""

@@ -18,8 +18,8 @@ from weaviate_prism.metrics import Metrics
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Vector
 
-# A dict entry, its key of two digests and the array object, measured with sys.getsizeof.
-ENTRY_OVERHEAD = 500
+# A dict entry, its key of 20 bytes and the array object, measured with tracemalloc: 237 to 281 as the dict grows.
+ENTRY_OVERHEAD = 300
 
 
 Answers: TypeAlias = Mapping[Hashable, Vector | PrismError]

@@ -89,9 +89,11 @@ class Settings:
     cache_bytes: int = setting(256 * MIB, "Memory for embeddings of content seen before; 0 turns it off.", low=0)
 
     max_request_bytes: int = setting(256 * MIB, "Largest HTTP body or gRPC message.", low=1)
-    max_items: int = setting(10_000, "Most items or documents in one request.", low=1)
+    max_items: int = setting(10_000, "Most parts, documents, or items times targets in one request.", low=1)
     max_queue: int = setting(20_000, "Most items waiting in the service; more are refused.", low=1)
-    max_queue_bytes: int = setting(2048 * MIB, "Most bytes of HTTP bodies in the service at once.", low=1)
+    max_queue_bytes: int = setting(
+        2048 * MIB, "Most bytes of HTTP bodies and gRPC messages in the service at once.", low=1
+    )
     max_text_bytes: int = setting(256 * 1024, "Longest text; the model itself cuts at its own token limit.", low=1)
     max_image_bytes: int = setting(32 * MIB, "Largest encoded picture.", low=1)
     max_image_pixels: int = setting(7680 * 4320, "Largest picture, width times height.", low=1)

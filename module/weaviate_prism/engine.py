@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from weaviate_prism import __version__
+from weaviate_prism import __version__, video
 from weaviate_prism.admission import Admission
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, NotFound, PrismError, Unavailable, Unsupported
@@ -22,8 +22,9 @@ from weaviate_prism.fusion import check_positions, fusion_of
 from weaviate_prism.intake import Intake, check_count, check_instruction
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, Reranker
-from weaviate_prism.models.registry import Models, load_models
+from weaviate_prism.models.registry import Models, is_fake, load_models
 from weaviate_prism.reranking import Reranking
+from weaviate_prism.room import until
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import EngineInfo, Fusion, Item, Modality, ModelInfo, Priority, Target, Task, Text, Vector
@@ -45,7 +46,8 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[str] = self._loop.create_future()
         self._stages = Stages(settings, self.metrics, self._fail_from_thread)
-        parts = (Intake(settings, self.metrics), self._stages, Admission(settings, self.metrics))
+        self._intake = Intake(settings, self.metrics)
+        parts = (self._intake, self._stages, Admission(settings, self.metrics))
         self._vectorizing = Vectorizing(settings, self.metrics, *parts)
         self._reranking = Reranking(settings, self.metrics, *parts)
 
@@ -57,7 +59,7 @@ class Engine:
             self._models = await asyncio.to_thread(load_models, self.settings)
             for kind, model in self._models.by_kind():
                 self._stages.add(kind, model)
-            await self._warm_up()
+            await asyncio.gather(self._warm_up(), self._warm_up_clips())
         except Exception as error:
             if not isinstance(error, ModelError):  # its message says it all
                 log.critical("the models could not be loaded", exc_info=error)
@@ -108,10 +110,12 @@ class Engine:
                 at all; naming the target where it is one's fault.
         """
         embedder = self._embedder()
-        check_count(count_reads(len(items), targets), self.settings)
+        check_rows(len(items), len(targets), self.settings)
         fusions = [self._fusion(number, target, embedder, len(items)) for number, target in enumerate(targets)]
         request = Request(embedder, task, targets, fusions, ticket(priority, deadline))
-        return await self._vectorizing.vectorize(items, request)
+        self._intake.count(embedder.info.kind, items)
+        with until(deadline):
+            return await self._vectorizing.vectorize(items, request)
 
     async def rerank(
         self,
@@ -135,7 +139,8 @@ class Engine:
         check_count(len(documents), self.settings)
         check_instruction(instruction)
         due = ticket(Priority.QUERY, deadline)
-        return await self._reranking.rerank(reranker, query, documents, instruction, due)
+        with until(deadline):
+            return await self._reranking.rerank(reranker, query, documents, instruction, due)
 
     async def run_in_pool(self, function: Callable[..., T], *args: Any, deadline: float) -> T:
         """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding.
@@ -199,10 +204,24 @@ class Engine:
             if isinstance(answer, PrismError):
                 raise answer
 
+    async def _warm_up_clips(self) -> None:
+        """Imports torchcodec where clips are to be expected: the first one would wait for it, up to 14 s under load."""
+        infos = [model.info for _, model in self._loaded().by_kind()]
+        if any(Modality.VIDEO in info.modalities and not is_fake(info.name) for info in infos):
+            try:
+                await asyncio.to_thread(video.import_torchcodec)
+            except Unsupported as error:
+                log.warning("clips will be refused: %s", error.message)
 
-def count_reads(items: int, targets: Sequence[Target]) -> int:
-    """How many vectors a request asks for."""
-    return sum(len(target.items) or items for target in targets)
+
+def check_rows(items: int, targets: int, settings: Settings) -> None:
+    """For doors too: an answer may have a row for each item and target, whatever the target reads.
+
+    Raises:
+        TooLarge
+    """
+    targets = max(1, targets)
+    check_count(items * targets, settings, "items" if targets == 1 else f"items ({items} for {targets} targets)")
 
 
 def _check_model(wanted: str, info: ModelInfo) -> None:

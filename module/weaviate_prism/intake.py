@@ -5,16 +5,21 @@ All of it but the checks runs on CPU threads. Knows nothing of queues or batches
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.media import MediaDecoder
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content
+from weaviate_prism.tracing import shown
 from weaviate_prism.values import Image, Item, ModelInfo, Part, Text
+
+T = TypeVar("T")
 
 # Published instructions have 50 to 300; longer ones would push out what they are about.
 MAX_INSTRUCTION_CHARACTERS = 2000
@@ -48,8 +53,13 @@ class Intake:
                 self._check(part, info)
             except PrismError as error:
                 raise error.about(name_of(parts, number)) from None
-            self._metrics.items.labels(info.kind, part.modality).inc()
         return parts
+
+    def count(self, kind: str, items: Iterable[Item | PrismError]) -> None:
+        """Counts what a request brings for this kind of work; once, however many targets read it."""
+        modalities = Counter(part.modality for item in items if isinstance(item, Item) for part in item.parts)
+        for modality, parts in modalities.items():
+            self._metrics.items.labels(kind, modality).inc(parts)
 
     def decode(self, parts: Sequence[Part]) -> list[Content]:
         """Texts as they are, pictures and clips decoded.
@@ -57,13 +67,15 @@ class Intake:
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        contents = []
-        for number, part in enumerate(parts):
-            try:
-                contents.append(self.decode_part(part))
-            except PrismError as error:
-                raise error.about(name_of(parts, number)) from None
-        return contents
+        return _of_each(parts, self.decode_part)
+
+    def pixels(self, parts: Sequence[Part]) -> int:
+        """How many pixels `decode` would decode; reads headers and packets.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported: naming the part.
+        """
+        return sum(_of_each(parts, self._pixels_of))
 
     def decode_part(self, part: Part) -> Content:
         """
@@ -72,8 +84,20 @@ class Intake:
         """
         if isinstance(part, Text):
             return part.text
-        try:
+        with self._failures_counted(part):
             return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
+
+    def _pixels_of(self, part: Part) -> int:
+        if isinstance(part, Text):
+            return 0
+        measure = self._decoder.picture_pixels if isinstance(part, Image) else self._decoder.clip_pixels
+        with self._failures_counted(part):
+            return measure(part.data)
+
+    @contextlib.contextmanager
+    def _failures_counted(self, part: Part) -> Iterator[None]:
+        try:
+            yield
         except PrismError:
             self._metrics.decode_failures.labels(part.modality).inc()
             raise
@@ -88,18 +112,33 @@ class Intake:
             check_limit("a text", len(encoded(part.text)), "bytes", limit, "max_text_bytes")
 
 
+def _of_each(parts: Sequence[Part], make: Callable[[Part], T]) -> list[T]:
+    made = []
+    for number, part in enumerate(parts):
+        try:
+            made.append(make(part))
+        except PrismError as error:
+            raise error.about(name_of(parts, number)) from None
+    return made
+
+
 def name_of(parts: Sequence[Part], number: int) -> str:
     """How errors name a part: by its field, else by its place among several."""
     return parts[number].field or (f"parts[{number}]" if len(parts) > 1 else "")
 
 
-def check_count(count: int, settings: Settings) -> None:
+def id_of(item: Item | PrismError) -> str:
+    """How log lines name an item: ` 'b9f6...'` by the id that the caller gave it, or nothing."""
+    return f" {shown(item.id)}" if isinstance(item, Item) and item.id else ""
+
+
+def check_count(count: int, settings: Settings, unit: str = "items") -> None:
     """For doors too: before they make anything of a million empty strings.
 
     Raises:
         TooLarge
     """
-    check_limit("a request", count, "items", settings.max_items, "max_items")
+    check_limit("a request", count, unit, settings.max_items, "max_items")
 
 
 def check_instruction(instruction: str) -> None:

@@ -28,7 +28,7 @@ from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, check_limit
 from weaviate_prism.models.base import Clip
-from weaviate_prism.room import LARGEST_AT_ONCE, Room
+from weaviate_prism.room import LARGEST_AT_ONCE, PixelBudget
 from weaviate_prism.values import Modality
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class MediaDecoder:
         self._settings = settings
         # Pillow's own limit would warn below ours; ours is checked before there are pixels.
         Image.MAX_IMAGE_PIXELS = None
-        self._room = Room(LARGEST_AT_ONCE * settings.max_image_pixels)
+        self._budget = PixelBudget(LARGEST_AT_ONCE * settings.max_image_pixels)
 
     def picture(self, data: bytes) -> Image.Image:
         """The first frame as RGB: upright, transparency on white, 16 bits and floats scaled to 8 bits.
@@ -93,7 +93,7 @@ class MediaDecoder:
             Overloaded: too much is decoded already.
         """
         opened = self._open_picture(data)
-        return self._room.made(opened.pixels, opened.decode)
+        return self._budget.made(opened.pixels, opened.decode)
 
     def clip(self, data: bytes) -> Clip:
         """See `video.open_clip` and `video.OpenedClip`.
@@ -103,7 +103,15 @@ class MediaDecoder:
             Overloaded: too much is decoded already.
         """
         opened = video.open_clip(data, self._settings)
-        return self._room.made(opened.pixels, opened.decode)
+        return self._budget.made(opened.pixels, opened.decode)
+
+    def picture_pixels(self, data: bytes) -> int:
+        """How many `picture` would decode, by the header. Raises as it does, but never Overloaded."""
+        return self._open_picture(data).pixels
+
+    def clip_pixels(self, data: bytes) -> int:
+        """How many `clip` would decode, by the packets. Raises as it does, but never Overloaded."""
+        return video.open_clip(data, self._settings).pixels
 
     def _open_picture(self, data: bytes) -> OpenedPicture:
         check_limit("a picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")

@@ -31,7 +31,10 @@ class Metrics:
             registry=self.registry,
         )
         self.items = Counter(
-            "prism_items", "Items taken in, by kind of work and modality.", ["work", "modality"], registry=self.registry
+            "prism_items",
+            "Parts of items taken in, by kind of work and modality.",
+            ["work", "modality"],
+            registry=self.registry,
         )
         self.decode_failures = Counter(
             "prism_decode_failures", "Media that could not be decoded.", ["modality"], registry=self.registry

@@ -1,8 +1,8 @@
-"""From the parts of one item to inputs of the embedder: each picture and clip decoded once for all that read it.
+"""From parts to inputs of the embedder: each picture and clip decoded once for all inputs that read it.
 
-All inputs of an item are prepared by one job of a CPU thread, and what is decoded is dropped as soon as
-nothing else in that job reads it: each thread has the media of one input in memory, seldom more, however
-many targets read them.
+All inputs of an item, or of several short texts, are prepared by one job of a CPU thread, and what is decoded
+is dropped as soon as nothing else in that job reads it: each thread has the media of one input in memory,
+seldom more, however many targets read them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weaviate_prism.intake import Digest, Intake, name_of
 from weaviate_prism.models.base import Content, Embedder, Prepared
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import Part, Task
+from weaviate_prism.values import Part, Task, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +27,38 @@ class Input:
     digests: tuple[Digest, ...]
     instruction: str
 
+    @property
+    def has_media(self) -> bool:
+        return any(not isinstance(part, Text) for part in self.parts)
+
 
 async def prepare_together(
-    inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake, stages: Stages, due: Ticket
+    inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake, stages: Stages, ticket: Ticket
 ) -> list[Prepared | PrismError]:
-    """Each input of one item as the model wants it, or why not; in one job, so that they share what is decoded.
+    """Each input as the model wants it, or why not; in one job, so that they share what is decoded.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
     try:
-        return await stages.on_cpu(lambda: prepare_all(inputs, embedder, task, intake), due)
+        return await stages.on_cpu(lambda: prepare_all(inputs, embedder, task, intake), ticket)
     except (Internal, TooLarge) as error:  # the job itself: a bug, or no memory left
         if len(inputs) == 1:
             return [error]
-    alone = [await prepare_together([each], embedder, task, intake, stages, due) for each in inputs]
+    alone = [await prepare_together([each], embedder, task, intake, stages, ticket) for each in inputs]
     return [prepared for (prepared,) in alone]
 
 
 def prepare_all(inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake) -> list[Prepared | PrismError]:
     """Runs on one CPU thread. An error of an input with several parts names the part."""
     decoder = OnceDecoder(intake, inputs)
-    return [prepare_one(each, decoder, embedder, task) for each in inputs]
-
-
-def prepare_one(source: Input, decoder: OnceDecoder, embedder: Embedder, task: Task) -> Prepared | PrismError:
-    try:
-        return embedder.prepare(decoder.contents(source), task, source.instruction)
-    except PrismError as error:
-        return error.bare()
+    prepared: list[Prepared | PrismError] = []
+    for each in inputs:
+        try:
+            prepared.append(embedder.prepare(decoder.contents(each), task, each.instruction))
+        except PrismError as error:
+            prepared.append(error.bare())
+    return prepared
 
 
 class OnceDecoder:

@@ -1,34 +1,189 @@
 """The threads that do the work: some for decoding and preparing, one for each model's device.
 
-Knows the order of work (`scheduler.py`) and nothing of items, targets or scores.
+`scheduler.py` decides what they do next. Knows nothing of items, targets or scores.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+import contextlib
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from weaviate_prism.config import Settings
 from weaviate_prism.cores import usable_cores
-from weaviate_prism.errors import Internal
+from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared, Reranker
-from weaviate_prism.scheduler import Stage, Ticket
+from weaviate_prism.scheduler import DeviceLost, Job, JobQueue, Ticket
 from weaviate_prism.values import ModelInfo
 
-T = TypeVar("T")
-CpuStage: TypeAlias = Stage[Callable[[], Any], Any]
-DeviceStage: TypeAlias = Stage[Prepared, npt.NDArray[np.float32]]
+log = logging.getLogger(__name__)
 
-# Inputs of one kind of work (queries, bulk, documents) that may be decoded and not yet run. A batch is some 10
-# pictures, so a device never waits; a prepared picture of 640x480 takes 7.4 MB, one of 1,800 tokens 43 MB.
-PREPARED_AHEAD = 128
+T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
+Answer: TypeAlias = npt.NDArray[np.float32]
+
+
+class Stage(Generic[P, R]):
+    """Threads that run batches of jobs. A failed batch is halved until only the guilty job fails."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[Sequence[P]], Sequence[R]],
+        *,
+        metrics: Metrics,
+        threads: int = 1,
+        batch_cost: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        on_death: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        self.name = name
+        self._run = run
+        self._metrics = metrics
+        self._depth = metrics.queue_depth.labels(name)
+        self._waited = metrics.queue_seconds.labels(name)
+        self._clock = clock
+        self._on_death = on_death
+        self._queue: JobQueue[P, R] = JobQueue(batch_cost)
+        self._wake = threading.Condition()
+        self._closed = ""  # why no more jobs are taken
+        named = (f"prism-{name}-{number}" for number in range(threads))
+        self._threads = [threading.Thread(target=self._work, name=each, daemon=True) for each in named]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, payload: P, ticket: Ticket, *, cost: int = 1, group: Hashable = None) -> Future[R]:
+        """As `submit_together`, for one payload; cancelling the future before it runs drops it."""
+        job: Job[P, R] = Job(payload, ticket, cost, group, self._clock())
+        self.submit_together([job])
+        return job.future
+
+    def submit_together(self, jobs: Sequence[Job[P, R]]) -> None:
+        """Queues all before a thread may take the first: an idle device would run it alone.
+
+        Raises:
+            Unavailable: the stage is closed or its thread died.
+        """
+        with self._wake:
+            if self._closed:
+                raise Unavailable(self._closed)
+            for job in jobs:
+                self._queue.put(job)
+            self._depth.set(len(self._queue))
+            self._wake.notify(len(jobs))
+
+    def close(self, reason: str = "the service is shutting down") -> None:
+        """Takes no more jobs and fails those that wait; what runs, ends."""
+        with self._wake:
+            self._closed = self._closed or reason
+            waiting = self._queue.drain()
+            self._wake.notify_all()
+        for job in waiting:
+            job.future.set_exception(Unavailable(self._closed))
+
+    def join(self, timeout: float) -> None:
+        """Waits for the threads of a closed stage."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:  # whatever ends the thread must be told, or callers wait forever
+            log.critical("the %s thread died", self.name, exc_info=error)
+            reason = f"the {self.name} thread died: {type(error).__name__}"
+            self.close(reason)
+            self._on_death(reason)
+
+    def _turn(self) -> bool:
+        """One batch; its own frame, so that an idle thread holds no payload."""
+        batch = self._next_batch()
+        if batch is not None:
+            self._process(batch)
+        return batch is not None
+
+    def _next_batch(self) -> list[Job[P, R]] | None:
+        """Waits for work; None when the stage is closed."""
+        while True:
+            with self._wake:
+                while not len(self._queue) and not self._closed:
+                    self._wake.wait()
+                if self._closed:
+                    return None
+                before = len(self._queue)
+                now = self._clock()
+                batch, late = self._queue.take(now)
+                self._depth.set(len(self._queue))
+                gone = before - len(self._queue) - len(batch) - len(late)
+            self._metrics.dropped.labels("caller_gone").inc(gone)
+            self._metrics.dropped.labels("deadline").inc(len(late))
+            for job in late:
+                job.future.set_exception(DeadlineExceeded("the deadline passed while it waited for the model"))
+            if batch:
+                for job in batch:
+                    self._waited.observe(now - job.queued)
+                return batch
+
+    def _process(self, batch: Sequence[Job[P, R]]) -> None:
+        """Runs a batch and answers every job in it, whatever happens.
+
+        Raises:
+            DeviceLost: after every job has its error.
+        """
+        started = self._clock()
+        try:
+            results = self._run([job.payload for job in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{self.name}: {len(batch)} in, {len(results)} out")
+        except DeviceLost:
+            for job in batch:
+                job.future.set_exception(Internal("the device failed"))
+            raise
+        except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
+            self._split(batch, error)
+        else:
+            for job, result in zip(batch, results, strict=True):
+                job.future.set_result(result)
+            self._metrics.stage_seconds.labels(self.name).observe(self._clock() - started)
+            if self._queue.batch_cost > 1:  # the CPU threads take one job at a time
+                self._metrics.batch_items.labels(self.name).observe(len(batch))
+
+    def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
+        if len(batch) == 1:
+            batch[0].future.set_exception(batch[0].context.run(self._fit_for_client, error))
+            return
+        self._metrics.batch_splits.labels(self.name).inc()
+        log.warning("a batch of %d failed in %s (%s); halving it", len(batch), self.name, type(error).__name__)
+        middle = len(batch) // 2
+        for position, half in enumerate((batch[:middle], batch[middle:])):
+            try:
+                self._process(half)
+            except DeviceLost:
+                if position == 0:
+                    for job in batch[middle:]:
+                        job.future.set_exception(Internal("the device failed"))
+                raise
+
+    def _fit_for_client(self, error: BaseException) -> PrismError:
+        if isinstance(error, PrismError):
+            return error
+        if isinstance(error, MemoryError):
+            return TooLarge("does not fit into the memory that is left")
+        log.error("%s failed", self.name, exc_info=error)
+        return Internal("the service failed on this item; its log has the details")
 
 
 class Stages:
@@ -38,8 +193,8 @@ class Stages:
         self._settings = settings
         self._metrics = metrics
         self._on_death = on_death
-        self._devices: dict[str, DeviceStage] = {}
-        self.cpu: CpuStage = Stage(
+        self._devices: dict[str, Stage[Prepared, Answer]] = {}
+        self.cpu: Stage[Callable[[], Any], Any] = Stage(
             "cpu",
             lambda jobs: [job() for job in jobs],
             metrics=metrics,
@@ -57,23 +212,39 @@ class Stages:
             on_death=self._on_death,
         )
 
-    async def on_cpu(self, function: Callable[[], T], due: Ticket) -> T:
+    async def on_cpu(self, function: Callable[[], T], ticket: Ticket) -> T:
         """What the function returns, on one of the CPU threads; it logs as the caller does."""
-        context = contextvars.copy_context()
-        result: T = await asyncio.wrap_future(self.cpu.submit(lambda: context.run(function), due))
-        return result
+        context = copy_context()
+        future: Future[T] = self.cpu.submit(lambda: context.run(function), ticket)
+        await all_done([future])
+        return future.result()
 
-    async def on_device(self, info: ModelInfo, prepared: Prepared, due: Ticket) -> npt.NDArray[np.float32]:
+    async def on_device(self, info: ModelInfo, prepared: Prepared, ticket: Ticket) -> Answer:
         """The model's finite answer for one prepared input, which shares a batch with others.
 
         Raises:
             Internal: the answer holds numbers that are not finite, or only zeros.
         """
-        stage = self._devices[info.kind]
-        result = await asyncio.wrap_future(stage.submit(prepared, due, cost=prepared.cost, group=prepared.group))
-        if not np.isfinite(result).all() or (result.ndim and not result.any()):
-            raise Internal(f"{info.name} answered with numbers that are not finite, or all zero")
-        return result
+        (answer,) = await self.on_device_together(info, [prepared], ticket)
+        if isinstance(answer, PrismError):
+            raise answer
+        return answer
+
+    async def on_device_together(
+        self, info: ModelInfo, inputs: Sequence[Prepared | PrismError], ticket: Ticket
+    ) -> list[Answer | PrismError]:
+        """The same for several, each of which may be in another batch; what could not be prepared stays as it is.
+
+        Raises:
+            Unavailable: the device thread is gone.
+        """
+        queued = time.monotonic()
+        prepared = (each for each in inputs if not isinstance(each, PrismError))
+        jobs: list[Job[Prepared, Answer]] = [Job(each, ticket, each.cost, each.group, queued) for each in prepared]
+        self._devices[info.kind].submit_together(jobs)
+        await all_done([job.future for job in jobs])
+        done = iter(jobs)
+        return [each if isinstance(each, PrismError) else checked(next(done).future, info) for each in inputs]
 
     def close(self) -> None:
         """Ends the threads; what still waits fails with Unavailable."""
@@ -84,41 +255,40 @@ class Stages:
             stage.join(timeout=5.0)
 
 
-class Ahead:
-    """Bounds how many prepared inputs there are; first come, first served. Used from one event loop.
+async def all_done(futures: Sequence[Future[Any]]) -> None:
+    """Waits until all have ended somehow, and wakes the event loop once; when cancelled, so are those that wait."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    left = itertools.count(len(futures) - 1, -1)  # its `next` is atomic
 
-    Like a semaphore of which several places are taken at once: two who had half of theirs each would wait
-    for each other.
-    """
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
 
-    def __init__(self, size: int = PREPARED_AHEAD) -> None:
-        self._free = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+    def count(_: Future[Any]) -> None:
+        if next(left) == 0:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(wake)
 
-    async def enter(self, count: int) -> None:
-        """Takes so many places, at most all there are; they are given back by `leave`."""
-        if not self._waiting and count <= self._free:
-            self._free -= count
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # its turn had come
-                self.leave(count)
-            raise
+    for future in futures:
+        future.add_done_callback(count)
+    try:
+        if futures:
+            await ended
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise
 
-    def leave(self, count: int) -> None:
-        self._free += count
-        while self._waiting:
-            wanted, turn = self._waiting[0]
-            if not turn.cancelled():
-                if wanted > self._free:
-                    return
-                self._free -= wanted
-                turn.set_result(None)
-            self._waiting.popleft()
+
+def checked(future: Future[Answer], info: ModelInfo) -> Answer | PrismError:
+    """The finite answer of a job that has ended, or its error."""
+    if isinstance(error := future.exception(), PrismError):
+        return error.bare()
+    answer = future.result()
+    if not np.isfinite(answer).all() or (answer.ndim and not answer.any()):
+        return Internal(f"{info.name} answered with numbers that are not finite, or all zero")
+    return answer
 
 
 def default_batch_cost(device: str) -> int:

@@ -98,6 +98,7 @@ class Item:
     parts: tuple[Part, ...]
     # Fields with parts that the door could not read, and why: they fail only the targets that read them.
     unreadable: tuple[tuple[str, PrismError], ...] = ()
+    id: str = ""  # the caller's own name for it, for log lines only
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Frames and times come from the packets (torchcodec's exact mode), never from the header, which is wrong for
 trimmed clips, variable frame rates and browser recordings; it costs some 5 ms more a minute of video.
-torch is imported with the first clip.
+torch is imported with the first clip, unless `import_torchcodec` was called before.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def open_clip(data: bytes, settings: Settings) -> OpenedClip:
     kind = container(data)
     if kind is None:
         raise InvalidInput("not a clip in a known container (MP4, MOV, WebM, Matroska, AVI)")
-    torchcodec = _torchcodec()
+    torchcodec = import_torchcodec()
     with _plain_errors(kind):
         return _open(torchcodec, kind, data, settings)
 
@@ -211,7 +211,12 @@ def _number(data: bytearray, at: int) -> int:
     return int.from_bytes(data[at : at + 4])
 
 
-def _torchcodec() -> ModuleType:
+def import_torchcodec() -> ModuleType:
+    """With the first call torch, too: seconds.
+
+    Raises:
+        Unsupported: torchcodec or FFmpeg is missing.
+    """
     try:
         import torchcodec
         import torchcodec.decoders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -17,6 +18,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from contract.running import WAIT, InProcess, Subprocess
 from contract.test_rpc_server import health
 from contract.test_rpc_vectorize import item, refused, request, text
+from weaviate_prism.server.rpc_ports import is_taken
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 
@@ -184,6 +186,30 @@ def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None
         listener.listen()
         assert "another process listens on" in refusal(path)
         assert path.is_socket()
+
+
+def test_a_socket_whose_queue_is_full_is_left_alone_soon(tmp_path: Path) -> None:
+    path = tmp_path / "prism.sock"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as clients:
+        listener.bind(str(path))
+        listener.listen(0)
+        refusals = 0
+        while not refusals:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            refusals = client.connect_ex(str(path))
+        assert is_taken(path)
+
+
+def test_a_path_that_cannot_be_looked_at_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"--grpc-socket: .*/file/prism.sock cannot be had: "):
+        is_taken(tmp_path / "file" / "prism.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "short"))
+    long = (tmp_path / "short").rename(tmp_path / ("x" * 120))
+    with pytest.raises(OSError, match=r"--grpc-socket: .*xxx cannot be had: "):
+        is_taken(long)
 
 
 def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:

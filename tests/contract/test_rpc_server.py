@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -19,6 +20,7 @@ from contract.running import WAIT, InProcess, until
 from contract.test_rpc_vectorize import data, item, refused, request, text
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.fake import FakeEmbedder
+from weaviate_prism.server import rpc_server
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 
@@ -71,6 +73,86 @@ def test_reflection_describes_the_services(service: InProcess) -> None:
 
 def test_a_message_over_the_limit_is_refused(vectorizer: pb_grpc.VectorizerStub) -> None:
     refused(lambda: vectorizer.Vectorize(request(item(data(b"\0" * 1_000_001)))), Code.RESOURCE_EXHAUSTED)
+
+
+MANY = 200_000
+EMPTY = pb.Item(parts=[pb.Part()] * MANY)
+DOCUMENT = item(text("a"))
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("Vectorizer/Vectorize", request(DOCUMENT, targets=[pb.Target(name=str(number)) for number in range(MANY)])),
+        ("Vectorizer/Vectorize", request(DOCUMENT, targets=[pb.Target(items=range(MANY))])),
+        ("Vectorizer/Vectorize", request(DOCUMENT, targets=[pb.Target(fields=["a"] * MANY)])),
+        ("Vectorizer/Vectorize", request(DOCUMENT, targets=[pb.Target(weights=[1.0] * MANY)])),
+        ("Vectorizer/Vectorize", request(item(*[text("a")] * MANY))),
+        ("Vectorizer/Vectorize", request(EMPTY)),
+        ("Reranker/Rerank", pb.RerankRequest(query=EMPTY, documents=[DOCUMENT])),
+        ("Reranker/Rerank", pb.RerankRequest(query=DOCUMENT, documents=[DOCUMENT, EMPTY])),
+        ("Reranker/Rerank", pb.RerankRequest(query=DOCUMENT, documents=[pb.Item()] * MANY)),
+    ],
+)
+def test_too_many_of_anything_are_refused_before_a_look_and_hold_nobody_up(method: str, message: Message) -> None:
+    with InProcess() as running:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = running.channel.unary_unary(f"/prism.v1.{method}")
+        content = message.SerializeToString()
+        began = time.process_time()  # of the service, too; not of what else runs on the machine
+        answer = call.future(content, timeout=WAIT)
+        while not answer.done():
+            assert running.http.get("/.well-known/ready").status_code == 204
+        assert "limit of 10000 (max_items)" in refused(answer.result, Code.INVALID_ARGUMENT)
+        assert time.process_time() - began < 0.3
+
+
+def test_messages_in_the_service_have_a_limit_together(held_up: threading.Event) -> None:
+    """The same as bodies at the HTTP doors, and with them."""
+    held_up.set()
+    with InProcess(max_queue_bytes=100_000) as running:
+        held_up.clear()
+        stub = pb_grpc.VectorizerStub(running.channel)
+        large = request(item(text("x" * 60_000)))
+        first = stub.Vectorize.future(large)
+        until(lambda: running.service.requests.bytes_in_flight > 60_000)
+        assert "max_queue_bytes" in refused(lambda: stub.Vectorize(large), Code.RESOURCE_EXHAUSTED)
+        assert running.http.post("/vectorize", json={"texts": ["x" * 60_000]}).status_code == 429
+        assert info(running).ready
+        held_up.set()
+        assert first.result().blocks
+        until(lambda: running.service.requests.bytes_in_flight == 0)
+        assert stub.Vectorize(large).blocks
+
+
+def test_calls_at_once_have_a_limit(held_up: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc_server, "MOST_CALLS", 2)
+    held_up.set()
+    with InProcess() as running:
+        held_up.clear()
+        stub = pb_grpc.VectorizerStub(running.channel)
+        calls = [stub.Vectorize.future(request(item(text(str(number))))) for number in range(2)]
+        until(lambda: running.service.requests.in_flight == 2)
+        refused(lambda: info(running), Code.RESOURCE_EXHAUSTED)
+        held_up.set()
+        assert all(call.result().blocks for call in calls)
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While it is not set, the embedder does not answer."""
+    free = threading.Event()
+    original = FakeEmbedder.forward
+
+    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        assert free.wait(WAIT)
+        return original(model, batch)
+
+    monkeypatch.setattr(FakeEmbedder, "forward", forward)
+    return free
+
+
+def info(running: InProcess) -> pb.InfoResponse:
+    return pb_grpc.ModuleStub(running.channel).Info(pb.InfoRequest(), timeout=WAIT)
 
 
 def test_garbage_is_refused_and_the_connection_lives(service: InProcess, vectorizer: pb_grpc.VectorizerStub) -> None:

@@ -186,10 +186,15 @@ def test_a_target_reads_its_items_only(vectorizer: pb_grpc.VectorizerStub) -> No
     assert everything == [True, True, False, True]
 
 
-def test_what_a_request_asks_for_is_counted_by_the_items_that_are_read(vectorizer: pb_grpc.VectorizerStub) -> None:
-    items = [item(text(str(number))) for number in range(20)]
-    targets = [pb.Target(name=str(number), items=[number]) for number in range(20)]  # the limit is 50
-    assert len(vectorizer.Vectorize(request(*items, targets=targets)).blocks) == 20
+def test_an_answer_has_at_most_max_items_rows_whatever_its_targets_read(vectorizer: pb_grpc.VectorizerStub) -> None:
+    """2,000 targets of one item each, of 2,000 items, were a request of 33 kB with an answer of 512 MB."""
+    items = [item(text(str(number))) for number in range(7)]
+    targets = [pb.Target(name=str(number), items=[number]) for number in range(7)]  # 49 rows; the limit is 50
+    assert len(vectorizer.Vectorize(request(*items, targets=targets)).blocks) == 7
+    disjoint = [*targets, pb.Target(name="one more", items=[0])]
+    named = refused(lambda: vectorizer.Vectorize(request(*items, targets=disjoint)), Code.INVALID_ARGUMENT)
+    assert "56 items (7 for 8 targets)" in named
+    assert "50 (max_items)" in named
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import httpx
@@ -66,6 +67,20 @@ def test_a_line_names_the_trace_of_a_request_over_http(
     trace, traceparent = header(0xD)
     http.post("/vectorize", json={"texts": [fake.FAIL]}, headers={"traceparent": traceparent})
     process.wait_for(rf"ERROR .*embedder failed trace={trace}$")
+
+
+def test_lines_of_item_errors_name_the_item_collection_and_tenant(
+    running: tuple[Subprocess, httpx.Client, grpc.Channel],
+) -> None:
+    process, _, channel = running
+    bad = pb.Item(id="b9f6\n2026", parts=[pb.Part(data=b"neither")])
+    names: dict[str, Any] = {"collection": "Scene", "tenant": "north"}
+    stub = pb_grpc.VectorizerStub(channel)
+    stub.Vectorize(pb.VectorizeRequest(task=pb.TASK_DOCUMENT, items=[item(text("a")), bad, bad], **names))
+    where = "collection='Scene' tenant='north'"
+    process.wait_for(rf"INFO .*: 2 item errors; the first is of item 1 'b9f6\\n2026': parts\[0\]: .* {where}$")
+    pb_grpc.RerankerStub(channel).Rerank(pb.RerankRequest(query=item(text("q")), documents=[bad], **names))
+    process.wait_for(rf"WARNING .*: a document 'b9f6\\n2026' is ranked last: .* {where}$")
 
 
 @pytest.mark.parametrize("traceparent", [header(0xE)[1], "nonsense" * 300])

@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
+from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import (
@@ -24,7 +27,8 @@ from weaviate_prism.errors import (
     Unsupported,
 )
 from weaviate_prism.models import fake
-from weaviate_prism.values import LOWEST_SCORE, Image, Item, Priority, Target, Task, Text, Vector
+from weaviate_prism.models.registry import Models
+from weaviate_prism.values import LOWEST_SCORE, Image, Item, Modality, Priority, Target, Task, Text, Vector
 
 FAKE = Settings(embedder="fake", reranker="fake")
 
@@ -146,6 +150,60 @@ async def test_cache_keys_tell_task_and_instruction_apart() -> None:
         await vectorize(engine, texts("red"), task=Task.QUERY, target=Target(instruction="find"))
         missed = engine.metrics.registry.get_sample_value("prism_cache_total", {"outcome": "miss"})
     assert missed == 4  # and the warm-up
+
+
+async def test_parts_are_counted_once_however_many_targets_read_them() -> None:
+    items: list[Item | PrismError] = [Item((Text("red", "title"), Text("blue", "body"))), InvalidInput("unreadable")]
+    async with running() as engine:
+        registry = engine.metrics.registry
+        before = registry.get_sample_value("prism_items_total", {"work": "embedder", "modality": "text"}) or 0
+        await engine.vectorize(
+            items,
+            task=Task.DOCUMENT,
+            targets=[Target(), Target(fields=("title",)), Target(dimensions=4)],
+            priority=Priority.BULK,
+            deadline=time.monotonic() + 30,
+        )
+        after = registry.get_sample_value("prism_items_total", {"work": "embedder", "modality": "text"}) or 0
+    assert after - before == 2
+
+
+async def test_only_devices_have_batch_sizes() -> None:
+    async with running() as engine:
+        await vectorize(engine, texts("red"))
+        registry = engine.metrics.registry
+        assert registry.get_sample_value("prism_batch_items_count", {"stage": "embedder"})
+        assert registry.get_sample_value("prism_batch_items_count", {"stage": "cpu"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities", "expected"),
+    [("real", {"text", "video"}, 1), ("real", {"text", "image"}, 0), ("fake", {"text", "video"}, 0)],
+)
+async def test_torchcodec_is_imported_before_the_first_clip_where_a_real_model_reads_video(
+    name: str, modalities: set[str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[bool] = []
+    monkeypatch.setattr(video, "import_torchcodec", lambda: imported.append(True))
+    embedder = fake.FakeEmbedder(fake.FakeCost())
+    embedder.info = replace(embedder.info, name=name, modalities=frozenset(Modality(each) for each in modalities))
+    monkeypatch.setattr("weaviate_prism.engine.load_models", lambda settings: Models(embedder, None))
+    async with running() as engine:
+        assert engine.ready()
+    assert len(imported) == expected
+
+
+async def test_a_service_without_torchcodec_says_at_start_that_clips_will_be_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing() -> NoReturn:
+        raise Unsupported("clips need torchcodec")
+
+    monkeypatch.setattr(video, "import_torchcodec", missing)
+    monkeypatch.setattr("weaviate_prism.engine.is_fake", lambda name: False)
+    async with running() as engine:
+        assert engine.ready()
+    assert "clips will be refused: clips need torchcodec" in caplog.text
 
 
 async def test_scores_come_back_in_request_order() -> None:

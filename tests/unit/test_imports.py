@@ -22,7 +22,7 @@ LAYERS = (
     ("vectorizing", "reranking"),
     ("admission", "fusion", "preparing", "stages"),
     ("intake",),
-    ("cache", "media", "video", "room", "scheduler", "models", "bundled"),
+    ("ahead", "cache", "media", "video", "room", "scheduler", "models", "bundled"),
     ("values", "errors", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
 )
 

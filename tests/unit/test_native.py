@@ -125,6 +125,15 @@ def test_command_tells_a_failure(module: Path, capsys: pytest.CaptureFixture[str
     assert not captured.out
 
 
+def test_command_tells_that_the_output_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert command.run(["build", "--output", str(file / "weaviate")]) == 1
+    captured = capsys.readouterr()
+    assert f"error: [Errno 17] File exists: '{file}'" in captured.err
+    assert not captured.out
+
+
 def test_interrupted_build_ends_its_compiler(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = tmp_path / "started"
     (module / "build.sh").write_text(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,19 @@ def settings_table() -> str:
 def test_the_settings_table_is_the_settings() -> None:
     table = settings_table()
     assert table in README, f"put this into README.md:\n{table}"
+
+
+def pipeline() -> list[str]:
+    """The files that a request passes: those of the layers from the engine down, without what all of them know."""
+    tops = [layer[0] for layer in LAYERS]
+    passed = [name for layer in LAYERS[tops.index("engine") : tops.index("values")] for name in layer]
+    return [f"{name}.py" for name in passed if (PACKAGE / f"{name}.py").exists()]
+
+
+@pytest.mark.parametrize("file", pipeline())
+def test_how_a_request_travels_names_every_file_that_it_passes(file: str) -> None:
+    steps = README.partition("## How a request travels\n")[2].partition("\n## ")[0]
+    assert f"](module/weaviate_prism/{file})" in steps
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))

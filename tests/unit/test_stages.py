@@ -1,56 +1,232 @@
-"""The bound on prepared inputs: never more than there are places, first come first served, and all given back."""
+"""The threads with no model: what they run together, who pays for a failure, and one wake-up for many jobs."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import pytest
 
-from weaviate_prism.stages import Ahead
+from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
+from weaviate_prism.metrics import Metrics
+from weaviate_prism.scheduler import DeviceLost, Job, ticket
+from weaviate_prism.stages import Stage, all_done
+from weaviate_prism.values import Priority
+
+FAR = 1e9
 
 
-async def turns() -> None:
-    """Lets everything that can go on do so."""
-    for _ in range(5):
-        await asyncio.sleep(0)
+def upper(batch: Sequence[str]) -> list[str]:
+    return [name.upper() for name in batch]
 
 
-async def test_who_finds_no_places_waits_for_all_of_his() -> None:
-    ahead = Ahead(4)
-    await ahead.enter(3)
-    wide = asyncio.ensure_future(ahead.enter(2))
-    await turns()
-    assert not wide.done()
-    ahead.leave(1)
-    await wide
+class Gate:
+    """A stage whose first batch, `gate`, runs until it is opened: what is submitted meanwhile queues up."""
+
+    def __init__(self, run: Callable[[Sequence[str]], Sequence[str]], batch_cost: int = 100) -> None:
+        self.opened, self.running = threading.Event(), threading.Event()
+        self.batches: list[list[str]] = []
+        self.deaths: list[str] = []
+        self.metrics = Metrics()
+        self._run = run
+        self.stage: Stage[str, str] = Stage(
+            "test", self._held, metrics=self.metrics, batch_cost=batch_cost, on_death=self.deaths.append
+        )
+        self.first = self.stage.submit("gate", ticket(Priority.QUERY, FAR), group="gate")
+        assert self.running.wait(5)
+
+    def _held(self, batch: Sequence[str]) -> Sequence[str]:
+        if "gate" in batch:
+            self.running.set()
+            assert self.opened.wait(5)
+            return upper(batch)
+        self.batches.append(list(batch))
+        return self._run(batch)
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-async def test_nobody_is_overtaken_by_who_needs_less() -> None:
-    ahead = Ahead(4)
-    await ahead.enter(3)
-    wide = asyncio.ensure_future(ahead.enter(4))
-    await turns()
-    narrow = asyncio.ensure_future(ahead.enter(1))
-    await turns()
-    assert not narrow.done()
-    ahead.leave(3)
-    await wide
-    assert not narrow.done()
-    ahead.leave(4)
-    await narrow
+def test_jobs_that_wait_for_a_busy_device_share_its_next_batch() -> None:
+    gate = Gate(upper)
+    futures = [gate.stage.submit(name, ticket(Priority.BULK, FAR)) for name in "abcd"]
+    gate.opened.set()
+    assert [future.result(5) for future in futures] == ["A", "B", "C", "D"]
+    assert gate.batches == [["a", "b", "c", "d"]]
+    gate.stage.close()
 
 
-async def test_who_gives_up_waiting_takes_no_places_along() -> None:
-    ahead = Ahead(4)
-    await ahead.enter(4)
-    first, second, third = (asyncio.ensure_future(ahead.enter(count)) for count in (4, 3, 1))
-    await turns()
-    first.cancel()  # while it waits
-    await turns()
-    ahead.leave(4)
-    second.cancel()  # when its turn has come, before it knows
-    for left in (first, second):
-        with pytest.raises(asyncio.CancelledError):
-            await left
-    await third
-    await asyncio.wait_for(ahead.enter(3), 1)
+@pytest.mark.parametrize("guilty", range(5))
+def test_a_failing_batch_is_halved_until_only_the_guilty_job_fails(guilty: int) -> None:
+    def run(batch: Sequence[str]) -> list[str]:
+        if str(guilty) in batch:
+            raise RuntimeError("secret details")
+        return upper(batch)
+
+    gate = Gate(run)
+    futures = [gate.stage.submit(str(i), ticket(Priority.BULK, FAR)) for i in range(5)]
+    gate.opened.set()
+    for index, future in enumerate(futures):
+        if index == guilty:
+            assert isinstance(error := future.exception(5), Internal)
+            assert "secret" not in error.message
+        else:
+            assert future.result(5) == str(index)
+    assert gate.counted("prism_batch_splits_total", stage="test") >= 1
+    assert not gate.deaths
+    gate.stage.close()
+
+
+def test_a_panic_of_native_code_fails_its_job_only() -> None:
+    class PanicError(BaseException):
+        """What PyO3 raises when Rust panics derives from BaseException."""
+
+    def run(batch: Sequence[str]) -> list[str]:
+        if "guilty" in batch:
+            raise PanicError
+        return upper(batch)
+
+    gate = Gate(run)
+    guilty, fine = (gate.stage.submit(name, ticket(Priority.QUERY, FAR)) for name in ("guilty", "fine"))
+    gate.opened.set()
+    assert isinstance(guilty.exception(5), Internal)
+    assert fine.result(5) == "FINE"
+    gate.stage.close()
+
+
+def test_out_of_memory_halves_the_batch_and_names_the_job_that_never_fits() -> None:
+    def run(batch: Sequence[str]) -> list[str]:
+        if len(batch) > 2 or "huge" in batch:
+            raise MemoryError
+        return upper(batch)
+
+    gate = Gate(run)
+    futures = {name: gate.stage.submit(name, ticket(Priority.BULK, FAR)) for name in ("a", "b", "c", "huge", "d")}
+    gate.opened.set()
+    assert isinstance(futures.pop("huge").exception(5), TooLarge)
+    assert {future.result(5) for future in futures.values()} == {"A", "B", "C", "D"}
+    gate.stage.close()
+
+
+def test_an_error_meant_for_the_client_arrives_as_it_is() -> None:
+    def run(batch: Sequence[str]) -> list[str]:
+        raise InvalidInput("not a picture")
+
+    gate = Gate(run)
+    future = gate.stage.submit("x", ticket(Priority.QUERY, FAR))
+    gate.opened.set()
+    assert isinstance(error := future.exception(5), InvalidInput)
+    assert error.message == "not a picture"
+    gate.stage.close()
+
+
+def test_fewer_results_than_jobs_never_shift_answers() -> None:
+    def run(batch: Sequence[str]) -> list[str]:
+        return upper(batch)[:1]
+
+    gate = Gate(run)
+    futures = [gate.stage.submit(name, ticket(Priority.QUERY, FAR)) for name in "abc"]
+    gate.opened.set()
+    assert [future.result(5) for future in futures] == ["A", "B", "C"]  # each ran alone in the end
+    gate.stage.close()
+
+
+def test_a_lost_device_fails_everybody_and_is_reported() -> None:
+    def run(batch: Sequence[str]) -> list[str]:
+        raise DeviceLost("an illegal memory access")
+
+    gate = Gate(run, batch_cost=2)
+    futures = [gate.stage.submit(name, ticket(Priority.QUERY, FAR)) for name in "abcd"]
+    gate.opened.set()
+    assert all(isinstance(future.exception(5), (Internal, Unavailable)) for future in futures)
+    gate.stage.join(5)
+    assert len(gate.deaths) == 1
+    with pytest.raises(Unavailable):
+        gate.stage.submit("late", ticket(Priority.QUERY, FAR))
+
+
+def test_deadlines_and_departures_are_counted() -> None:
+    gate = Gate(upper)
+    late = gate.stage.submit("late", ticket(Priority.QUERY, 0.0))
+    gone = gate.stage.submit("gone", ticket(Priority.QUERY, FAR))
+    last = gate.stage.submit("last", ticket(Priority.BULK, FAR))
+    gone.cancel()
+    gate.opened.set()
+    assert isinstance(late.exception(5), DeadlineExceeded)
+    assert last.result(5) == "LAST"
+    assert gate.counted("prism_dropped_total", reason="deadline") == 1
+    assert gate.counted("prism_dropped_total", reason="caller_gone") == 1
+    gate.stage.close()
+
+
+def test_closing_fails_what_waits_and_lets_what_runs_end() -> None:
+    gate = Gate(upper)
+    waiting = gate.stage.submit("waiting", ticket(Priority.QUERY, FAR))
+    gate.stage.close()
+    gate.opened.set()
+    assert gate.first.result(5) == "GATE"
+    assert isinstance(waiting.exception(5), Unavailable)
+
+
+def test_jobs_submitted_together_share_the_first_batch_of_an_idle_device() -> None:
+    batches: list[list[str]] = []
+
+    def run(batch: Sequence[str]) -> list[str]:
+        batches.append(list(batch))
+        return upper(batch)
+
+    stage: Stage[str, str] = Stage("test", run, metrics=Metrics(), batch_cost=100)
+    jobs: list[Job[str, str]] = [Job(name, ticket(Priority.BULK, FAR), 1, None, 0.0) for name in "abcd"]
+    stage.submit_together(jobs)
+    assert [job.future.result(5) for job in jobs] == ["A", "B", "C", "D"]
+    assert batches == [["a", "b", "c", "d"]]
+    stage.close()
+    with pytest.raises(Unavailable):
+        stage.submit_together(jobs)
+
+
+def test_only_devices_count_their_batches() -> None:
+    metrics = Metrics()
+    cpu: Stage[str, str] = Stage("cpu", upper, metrics=metrics)
+    device: Stage[str, str] = Stage("device", upper, metrics=metrics, batch_cost=100)
+    for stage in (cpu, device):
+        stage.submit("x", ticket(Priority.QUERY, FAR)).result(5)
+        stage.close()
+        stage.join(5)
+    counted = {
+        name: metrics.registry.get_sample_value("prism_batch_items_count", {"stage": name})
+        for name in ("cpu", "device")
+    }
+    assert counted == {"cpu": None, "device": 1}
+
+
+async def test_whoever_waits_for_many_is_woken_once_all_have_ended() -> None:
+    futures: list[Future[int]] = [Future() for _ in range(3)]
+    waiting = asyncio.ensure_future(all_done(futures))
+    await asyncio.sleep(0)
+    futures[2].set_result(2)
+    futures[0].set_exception(Internal("failed"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    futures[1].set_result(1)
+    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(all_done(futures), 1)
+    await asyncio.wait_for(all_done([]), 1)
+
+
+async def test_whoever_stops_waiting_for_many_cancels_those_that_have_not_begun(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    futures: list[Future[int]] = [Future() for _ in range(3)]
+    assert futures[0].set_running_or_notify_cancel()
+    waiting = asyncio.ensure_future(all_done(futures))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert [future.cancelled() for future in futures] == [False, True, True]
+    futures[0].set_result(0)
+    assert not caplog.records

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from contract.samples import picture
+from weaviate_prism.ahead import BULK_BYTES, PREPARED_AHEAD
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Internal, InvalidInput, NotFound, Overloaded, PrismError, TooLarge
@@ -21,7 +22,6 @@ from weaviate_prism.intake import Intake
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.fake import FakeEmbedder
-from weaviate_prism.stages import PREPARED_AHEAD
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Vector
 
 RED, BLUE = Image(picture("red"), "still"), Image(picture("blue"), "cover")
@@ -260,7 +260,9 @@ async def test_what_a_call_costs_is_counted_before_it_begins() -> None:
     async with running(max_items=10, max_queue=20) as engine:
         with pytest.raises(TooLarge, match=r"12 items .*max_items"):
             await vectorize(engine, [Item((TITLE,))] * 6, Target(), Target())
-        assert len((await vectorize(engine, [Item((TITLE,))] * 6, Target(), Target(items=(1, 2, 3, 4))))[1]) == 4
+        with pytest.raises(TooLarge, match=r"12 items .*max_items"):  # rows, whatever they hold
+            await vectorize(engine, [Item((TITLE,))] * 6, Target(), Target(items=(1,)))
+        assert len((await vectorize(engine, [Item((TITLE,))] * 5, Target(), Target(items=(1, 2, 3, 4))))[1]) == 4
         with pytest.raises(Overloaded, match=r"100 more .*max_queue"):
             await vectorize(engine, [many], MEAN)
         assert isinstance(await vector(engine, *many.parts), np.ndarray)  # one message
@@ -276,7 +278,7 @@ async def test_an_item_of_very_many_parts_is_averaged_in_bounded_steps() -> None
 
 async def test_an_abandoned_call_gives_its_places_back(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(embedder="fake:5,5", batch_cost=8) as engine:
-        items = [Item((Text(f"{number}"), Text("x"))) for number in range(300)]
+        items = [Item((Text(f"{number}"), RED if number % 10 == 0 else Text("x"))) for number in range(300)]
         for _ in range(3):
             call = asyncio.ensure_future(vectorize(engine, items, MEAN, Target(instruction="Find shapes.")))
             await until(lambda: (sample(engine, "prism_queue_depth", stage="embedder") or 0) > 20)
@@ -286,5 +288,6 @@ async def test_an_abandoned_call_gives_its_places_back(monkeypatch: pytest.Monke
         ahead = engine._vectorizing._ahead[Priority.BULK]
         async with asyncio.timeout(10):
             await vector(engine, Text("next"))
-            await until(lambda: ahead._free == PREPARED_AHEAD)
-        assert not ahead._waiting
+            await until(lambda: ahead._inputs._free == PREPARED_AHEAD)
+        assert ahead._bytes._free == BULK_BYTES
+        assert not ahead._inputs._waiting

@@ -41,6 +41,14 @@ def shown() -> str:
     return trace
 
 
+def test_log_lines_name_collection_and_tenant_in_a_form_that_harms_no_log() -> None:
+    with traced(f"00-{ID}-{PARENT}-01", "Scene", "north\n2026 ERROR forged\x1b[2J\x7f\u2028"):
+        assert shown() == (f" trace={ID} collection='Scene' tenant='north\\n2026 ERROR forged\\x1b[2J\\x7f\\u2028'")
+    with traced("", "x" * 1000):
+        assert shown() == f" collection='{'x' * 256}'"
+    assert shown() == ""
+
+
 def test_log_lines_name_the_trace_inside_the_call_only() -> None:
     assert shown() == ""
     with traced(f"00-{ID}-{PARENT}-01"):

@@ -314,7 +314,7 @@ func (*Part_Digest) isPart_Content() {}
 // One thing to vectorize or rank.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The object's UUID where there is one. Used in messages and logs only.
+	// The object's UUID where there is one. Used in logs only.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// In the order in which the model shall read them. At least one.
 	Parts         []*Part `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
@@ -480,7 +480,7 @@ func (x *Target) GetItems() []uint32 {
 type VectorizeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Task  Task                   `protobuf:"varint,1,opt,name=task,proto3,enum=prism.v1.Task" json:"task,omitempty"`
-	// Collection and tenant that the items belong to; for logs and metrics only.
+	// Collection and tenant that the items belong to; for logs only.
 	Collection string `protobuf:"bytes,2,opt,name=collection,proto3" json:"collection,omitempty"`
 	Tenant     string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Empty: one unnamed target with the default model. Targets that read the same media share their
@@ -628,7 +628,8 @@ type ItemError struct {
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// For people: names the part and the limit.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// A google.rpc.Code. UNAVAILABLE (14) and DEADLINE_EXCEEDED (4): sending it again may help.
+	// A google.rpc.Code. UNAVAILABLE (14), DEADLINE_EXCEEDED (4) and RESOURCE_EXHAUSTED (8): sending it
+	// again, later, may help.
 	Code uint32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
 	// The target that failed.
 	Target        string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
@@ -749,7 +750,7 @@ func (x *VectorizeResponse) GetErrors() []*ItemError {
 
 type RerankRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// For logs and metrics only.
+	// For logs only.
 	Collection string `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
 	Tenant     string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// A loaded reranker's name; empty for the default.

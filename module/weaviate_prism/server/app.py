@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import signal
@@ -39,6 +40,8 @@ class Service:
         host = self.settings.host
         self.http_port = self._rest.start(host, self.http_port)
         self.grpc_port = await self._rpc.start(host, self.grpc_port)
+        if not self.settings.api_key and not is_loopback(host):
+            log.warning("whoever reaches %s is answered: set --api-key, or keep --host to this machine", host)
         tls = " (TLS)" if self.settings.tls_cert else ""
         log.info("listening on http://%s:%d and grpc://%s:%d%s", host, self.http_port, host, self.grpc_port, tls)
         if self.settings.grpc_socket:
@@ -116,6 +119,14 @@ async def serve(settings: Settings) -> int:
     if loading or not complete:
         leave(status)
     return status
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it; a name other than `localhost` may be anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def leave(status: int) -> NoReturn:

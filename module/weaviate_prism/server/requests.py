@@ -70,7 +70,7 @@ class Requests:
 
     @contextlib.contextmanager
     def bytes_held(self, limit: int) -> Iterator[Held]:
-        """Spans the time that a request's body is held; see `Held.grow_to`."""
+        """Spans the time that a request's body is held; see `Held.resize`."""
         held = Held(self, limit)
         try:
             yield held
@@ -90,7 +90,7 @@ class Held:
         self._requests = requests
         self._limit = limit
 
-    def grow_to(self, size: int) -> None:
+    def resize(self, size: int) -> None:
         """
         Raises:
             Overloaded: all requests together would hold more than the limit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -10,15 +11,18 @@ import grpc
 import grpc.aio
 
 from weaviate_prism import errors
-from weaviate_prism.engine import Engine, count_reads
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine, check_rows
 from weaviate_prism.errors import InvalidInput, PrismError
 from weaviate_prism.intake import check_count
 from weaviate_prism.server import rpc_messages as messages
 from weaviate_prism.server.requests import Requests, run_sized
-from weaviate_prism.tracing import traced
+from weaviate_prism.tracing import shown, traced
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 from weaviate_prism.values import LOWEST_SCORE, Vector
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -48,11 +52,13 @@ class Door:
         self.engine = engine
         self.requests = requests
 
-    async def answered(self, name: str, context: Context, work: Awaitable[T]) -> T:
+    async def answered(
+        self, name: str, context: Context, work: Awaitable[T], collection: str = "", tenant: str = ""
+    ) -> T:
         """The result of `work`; a `PrismError` ends the call with its code."""
         try:
             traceparent = metadatum(context.invocation_metadata(), "traceparent")
-            with traced(traceparent), self.requests.one(f"grpc {name}"):
+            with traced(traceparent, collection, tenant), self.requests.one(f"grpc {name}"):
                 return await work
         except PrismError as error:
             message = error.message.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
@@ -73,16 +79,18 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         self._door = door
 
     async def Vectorize(self, request: pb.VectorizeRequest, context: Context) -> pb.VectorizeResponse:
-        return await self._door.answered("Vectorize", context, self._vectorize(request, self._door.deadline(context)))
+        work = self._vectorize(request, self._door.deadline(context))
+        return await self._door.answered("Vectorize", context, work, request.collection, request.tenant)
 
     async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> pb.VectorizeResponse:
         engine = self._door.engine
         task, priority = messages.task(request.task)
-        targets = messages.targets(request)
         if not request.items:
             raise InvalidInput("items: at least one is needed")
-        check_count(count_reads(len(request.items), list(targets.values())), engine.settings)
-        items = await run_sized(engine, deadline, request.ByteSize(), messages.items, request.items)
+        check_rows(len(request.items), len(request.targets), engine.settings)
+        check_parts(request.items, engine.settings)
+        check_targets(request.targets, engine.settings)
+        targets, items = await run_sized(engine, deadline, request.ByteSize(), messages.targets_and_items, request)
         results = await engine.vectorize(
             items, task=task, targets=list(targets.values()), priority=priority, deadline=deadline
         )
@@ -91,6 +99,7 @@ class Vectorizer(pb_grpc.VectorizerServicer):
             positions = target.items or range(len(items))
             response.blocks.append(messages.block(name, len(items), positions, of_target))
             response.errors.extend(item_errors(positions, of_target, name))
+        log_errors(response.errors, request.items)
         return response
 
 
@@ -101,22 +110,27 @@ class Reranker(pb_grpc.RerankerServicer):
         self._door = door
 
     async def Rerank(self, request: pb.RerankRequest, context: Context) -> pb.RerankResponse:
-        return await self._door.answered("Rerank", context, self._rerank(request, self._door.deadline(context)))
+        work = self._rerank(request, self._door.deadline(context))
+        return await self._door.answered("Rerank", context, work, request.collection, request.tenant)
 
     async def _rerank(self, request: pb.RerankRequest, deadline: float) -> pb.RerankResponse:
         engine = self._door.engine
         if not request.documents:
             raise InvalidInput("documents: at least one is needed")
         check_count(len(request.documents), engine.settings)
-        query = messages.item(request.query)
+        check_parts([request.query, *request.documents], engine.settings)
+        query, *documents = await run_sized(
+            engine, deadline, request.ByteSize(), messages.items, [request.query, *request.documents]
+        )
         if isinstance(query, PrismError):
             raise query.about("query")
-        documents = await run_sized(engine, deadline, request.ByteSize(), messages.items, request.documents)
         results = await engine.rerank(
             query, documents, model=request.model, instruction=request.instruction, deadline=deadline
         )
         scores = [LOWEST_SCORE if isinstance(result, PrismError) else result for result in results]
-        return pb.RerankResponse(scores=scores, errors=item_errors(range(len(results)), results))
+        response = pb.RerankResponse(scores=scores, errors=item_errors(range(len(results)), results))
+        log_errors(response.errors, request.documents)
+        return response
 
 
 class Module(pb_grpc.ModuleServicer):
@@ -132,6 +146,25 @@ class Module(pb_grpc.ModuleServicer):
         return messages.info(self._door.engine.info(), API_VERSION)
 
 
+def check_parts(items: Sequence[pb.Item], settings: Settings) -> None:
+    """Of items of which there are not too many: 100 MB hold 50 million empty parts.
+
+    Raises:
+        TooLarge
+    """
+    check_count(sum(len(item.parts) for item in items), settings, "parts")
+
+
+def check_targets(targets: Sequence[pb.Target], settings: Settings) -> None:
+    """
+    Raises:
+        TooLarge: all of them together name too much.
+    """
+    check_count(sum(len(target.items) for target in targets), settings, "positions of items in its targets")
+    check_count(sum(len(target.fields) for target in targets), settings, "fields in its targets")
+    check_count(sum(len(target.weights) for target in targets), settings, "weights in its targets")
+
+
 def item_errors(
     positions: Iterable[int], results: Sequence[Vector | float | PrismError], target: str = ""
 ) -> list[pb.ItemError]:
@@ -141,6 +174,14 @@ def item_errors(
         for position, result in zip(positions, results, strict=True)
         if isinstance(result, PrismError)
     ]
+
+
+def log_errors(errors: Sequence[pb.ItemError], items: Sequence[pb.Item]) -> None:
+    """One line for a request: its first error stands for all."""
+    if errors:
+        first = errors[0]
+        name = f" {shown(items[first.index].id)}" if items[first.index].id else ""
+        log.info("%d item errors; the first is of item %d%s: %s", len(errors), first.index, name, first.message)
 
 
 def metadatum(metadata: Iterable[tuple[str, str | bytes]] | None, name: str) -> str:

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from weaviate_prism.errors import InvalidInput, PrismError, Unauthenticated
+from weaviate_prism.errors import InvalidInput, Overloaded, PrismError, Unauthenticated
 from weaviate_prism.server.access import Access
 from weaviate_prism.server.rpc import Context, Door, metadatum
 
@@ -46,8 +46,11 @@ class AskForKey(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-class RefuseGarbage(grpc.aio.ServerInterceptor):
-    """INVALID_ARGUMENT for bytes that are no message; gRPC answers UNKNOWN and logs a traceback for each."""
+class ParseRequests(grpc.aio.ServerInterceptor):
+    """RESOURCE_EXHAUSTED where requests of too many bytes are in the service, as the HTTP doors count them, too.
+
+    And INVALID_ARGUMENT for bytes that are no message; gRPC answers UNKNOWN and logs a traceback for each.
+    """
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -64,12 +67,17 @@ class RefuseGarbage(grpc.aio.ServerInterceptor):
         name = str(handler_call_details.method).rpartition("/")[2]
 
         async def parsed(data: bytes, context: Context) -> Any:
-            try:
-                request = parse(data)
-            except DecodeError:
-                error = InvalidInput("the bytes are not a message of this call")
-                return await self._door.answered(name, context, fail(error))
-            return await answer(request, context)
+            with self._door.requests.bytes_held(self._door.engine.settings.max_queue_bytes) as held:
+                try:
+                    held.resize(len(data))
+                    request = parse(data)
+                except Overloaded as error:
+                    return await self._door.answered(name, context, fail(error))
+                except DecodeError:
+                    garbage = InvalidInput("the bytes are not a message of this call")
+                    return await self._door.answered(name, context, fail(garbage))
+                del data  # the message has a copy
+                return await answer(request, context)
 
         return grpc.unary_unary_rpc_method_handler(parsed, response_serializer=handler.response_serializer)
 

@@ -79,6 +79,14 @@ def target(message: pb.Target) -> Target:
     )
 
 
+def targets_and_items(request: pb.VectorizeRequest) -> tuple[dict[str, Target], list[Item | PrismError]]:
+    """
+    Raises:
+        InvalidInput, Unsupported: a target is wrong; name the field.
+    """
+    return targets(request), items(request.items)
+
+
 def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
     """Each item, or why it cannot be read."""
     return [item(message) for message in messages]
@@ -97,7 +105,7 @@ def item(message: pb.Item) -> Item | PrismError:
             parts.append(part(each))
         except PrismError as error:
             unreadable.append((each.field, error.about(each.field or f"parts[{number}]")))
-    return Item(tuple(parts), tuple(unreadable))
+    return Item(tuple(parts), tuple(unreadable), message.id)
 
 
 def part(message: pb.Part) -> Part:

@@ -6,6 +6,7 @@ Errors name the setting, and the file or address that is wrong: gRPC itself tell
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -20,6 +21,7 @@ from weaviate_prism.config import Settings
 
 # Only the same user (and root) may connect: what a socket's mode allows is all that protects it besides the key.
 SOCKET_UMASK = 0o177
+PROBE_SECONDS = 1.0
 
 
 def open_port(server: grpc.aio.Server, host: str, port: int, settings: Settings) -> int:
@@ -58,11 +60,8 @@ def open_socket(server: grpc.aio.Server, path: Path) -> None:
     Raises:
         OSError: something else is there, somebody listens on it, or the path cannot be had.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise OSError(f"--grpc-socket: {path} exists and is no socket")
-        if is_listening(path):  # gRPC would take it over without a word
-            raise OSError(f"--grpc-socket: another process listens on {path}")
+    if is_taken(path):  # gRPC would take it over without a word
+        raise OSError(f"--grpc-socket: another process listens on {path}")
     try:
         with umask(SOCKET_UMASK):
             server.add_insecure_port(f"unix:{path}")
@@ -70,12 +69,24 @@ def open_socket(server: grpc.aio.Server, path: Path) -> None:
         raise OSError(f"--grpc-socket: {path} cannot be had; does its folder exist, is the path too long?") from None
 
 
-def is_listening(path: Path) -> bool:
+def is_taken(path: Path) -> bool:
+    """Whether somebody listens on the socket; also where it does not take the connection at once.
+
+    Raises:
+        OSError: something else is there, or cannot be looked at.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_SECONDS)
         try:
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                raise OSError(errno.EEXIST, "it exists and is no socket")
             probe.connect(str(path))
-        except ConnectionRefusedError:
+        except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except (TimeoutError, BlockingIOError):  # its queue of connections is full
+            return True
+        except OSError as error:
+            raise OSError(f"--grpc-socket: {path} cannot be had: {error.strerror or error}") from None
     return True
 
 

@@ -13,7 +13,7 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.server.access import Access
 from weaviate_prism.server.requests import Requests
 from weaviate_prism.server.rpc import Door, Module, Reranker, Vectorizer
-from weaviate_prism.server.rpc_interceptors import AskForKey, RefuseGarbage
+from weaviate_prism.server.rpc_interceptors import AskForKey, ParseRequests
 from weaviate_prism.server.rpc_ports import open_port, open_socket
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
@@ -24,6 +24,11 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = [service.full_name for service in pb.DESCRIPTOR.services_by_name.values()]
 
 NEEDS = {"prism.v1.Vectorizer": "embedder", "prism.v1.Reranker": "reranker"}
+
+# Calls at once; more get RESOURCE_EXHAUSTED from gRPC. A node of Weaviate has hundreds in flight at most, and each
+# may bring a whole message before we can count its bytes. Only a first line: grpcio 1.78 takes each call that it
+# refuses for one that ended, so the bound grows by one with it.
+MOST_CALLS = 2000
 
 # Watchers of the health service never end by themselves; an answer on its way out needs less.
 FAREWELL_SECONDS = 1.0
@@ -38,8 +43,9 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         door = Door(engine, requests)
         self._server = grpc.aio.server(
-            interceptors=[AskForKey(door, Access(engine.settings.api_key)), RefuseGarbage(door)],
+            interceptors=[AskForKey(door, Access(engine.settings.api_key)), ParseRequests(door)],
             options=options(engine.settings.max_request_bytes),
+            maximum_concurrent_rpcs=MOST_CALLS,
         )
         pb_grpc.add_VectorizerServicer_to_server(Vectorizer(door), self._server)
         pb_grpc.add_RerankerServicer_to_server(Reranker(door), self._server)

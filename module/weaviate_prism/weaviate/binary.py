@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 VERSION = "1.39.2"
-"""The one place that says which Weaviate is downloaded, built and tested."""
+"""The Weaviate that is downloaded, built and tested. Those of go.mod and docker/ are tested against it."""
 
 GO_TARGET = f"github.com/weaviate/weaviate/cmd/weaviate-server@v{VERSION}"
 # Whoever builds Weaviate with other flags shares nothing of Go's build cache.

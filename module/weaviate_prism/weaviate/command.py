@@ -12,11 +12,11 @@ from weaviate_prism.weaviate.native import build_native, ensure_native, native_p
 
 
 def run(argv: Sequence[str]) -> int:
-    """Builds, telling its progress on stderr, and prints the executable's path. 1 where it cannot be built."""
+    """Builds, telling its progress on stderr, and prints the executable's path. 1 where it cannot be had or written."""
     options = parse(argv)
     try:
         path = build(options)
-    except WeaviateError as error:
+    except (WeaviateError, OSError) as error:
         print(f"prism weaviate build: error: {error}", file=sys.stderr)
         return 1
     print(path.resolve())

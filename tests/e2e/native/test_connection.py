@@ -18,7 +18,7 @@ from contract.samples import clip
 from e2e.native.shelf import IDS, scored, shelf
 from e2e.native.starting import Starting
 from e2e.native.test_import import BAD_PICTURE
-from objects import PROPERTIES, AnyCollection, jpeg, prism_vector, vectors
+from objects import PROPERTIES, AnyCollection, jpeg, prism_reranker, prism_vector, vectors
 from servers import FAKE, Prism, Stack, native_stack, native_variables
 from weaviate_prism.weaviate.server import LOOPBACK, WeaviateServer, free_ports
 
@@ -30,7 +30,10 @@ SLACK = 5.0  # on a busy machine
 
 def titled(stack: Stack, name: str) -> AnyCollection:
     return stack.client.collections.create(
-        name, properties=PROPERTIES, vector_config=prism_vector(textFields=["title"])
+        name,
+        properties=PROPERTIES,
+        vector_config=prism_vector(textFields=["title"]),
+        reranker_config=prism_reranker(textFields=["title"]),
     )
 
 
@@ -104,15 +107,17 @@ def failed_within(low: float, call: Callable[[], Any]) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("state", ["hanging", "dead"])
+@pytest.mark.parametrize(("state", "rerank_timeout"), [("hanging", TIMEOUT), ("dead", QUERY_TIMEOUT)])
 def test_calls_end_with_their_timeouts_and_work_again_afterwards(
-    nearby: Stack, request: pytest.FixtureRequest, state: str
+    nearby: Stack, request: pytest.FixtureRequest, state: str, rerank_timeout: float
 ) -> None:
     collection = titled(nearby, f"Timeouts_{state}")
     collection.data.insert({"title": "first"})
     request.getfixturevalue(state)
     assert "Deadline" in failed_within(TIMEOUT, lambda: collection.data.insert({"title": "second"}))
     assert "Deadline" in failed_within(QUERY_TIMEOUT, lambda: collection.query.near_text("first"))
+    rerank = Rerank(prop="title", query="first")
+    assert "Deadline" in failed_within(rerank_timeout, lambda: collection.query.bm25("first", rerank=rerank))
     began = time.monotonic()
     assert "ready" not in nearby.client.get_meta()["modules"]["multi2vec-prism"]
     assert time.monotonic() - began < 4 + SLACK  # 2 s a module
@@ -177,7 +182,9 @@ def test_tls_with_client_certificate_and_key(
 
 
 def test_wrong_key_ends_weaviates_start_by_name(variables: dict[str, str], binary: Path, tmp_path: Path) -> None:
-    with Starting(binary, tmp_path, {**variables, "PRISM_MODULE_API_KEY": "another-key"}) as starting:
+    # Weaviate starts modules in no fixed order, and the stock ones would fail for want of their addresses
+    alone = {"ENABLE_MODULES": "multi2vec-prism,reranker-prism", "PRISM_MODULE_API_KEY": "another-key"}
+    with Starting(binary, tmp_path, {**variables, **alone}) as starting:
         log = starting.failure()
     assert "PRISM_MODULE_API_KEY" in log
     assert "another-key" not in log

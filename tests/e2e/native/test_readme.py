@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from weaviate.classes.config import DataType, Property
 from weaviate.classes.query import Rerank
 
 from objects import PROPERTIES as SCENE_PROPERTIES
@@ -72,3 +73,15 @@ def test_objects_are_copied_from_one_way_to_the_other(bundled: Stack) -> None:
     for each in objects:
         expected = bundled.prism.embed("images", each.properties["picture"])
         assert stored[each.uuid] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_collection_whose_media_are_only_digests_is_not_copied(bundled: Stack) -> None:
+    collections = bundled.client.collections
+    properties = [Property(name="photo", data_type=DataType.BLOB_HASH)]
+    for name in ("Hashed", "HashedAnew"):
+        collections.create(name, properties=properties, vector_config=prism_vector(imageFields=["photo"]))
+    collections.get("Hashed").data.insert({"photo": scene_objects(1, seed=72)[0].properties["picture"]})
+    names: dict[str, object] = {"client": bundled.client}
+    with pytest.raises(AssertionError, match=r"photo.*digest"):
+        exec(compile(f"{COPY}\ncopy('Hashed', 'HashedAnew')", "README.md", "exec"), names)
+    assert len(collections.get("HashedAnew")) == 0

@@ -126,7 +126,7 @@ def test_more_media_than_fit_into_one_message_keep_their_scores(fake: Stack) -> 
         vector_config=prism_vector(textFields=["title"]),
         reranker_config=prism_reranker(textFields=["title"], imageFields=["picture"]),
     )
-    count, size = 100, 60_000  # 6 MB, above the 4 MB of a message
+    count, size = 100, 60_000  # 6 MB, above the 2.5 MB of a message
     objects = {
         str(uuid.uuid4()): {"title": f"number {number}", "picture": b64(padded_jpeg(number, size))}
         for number in range(count)

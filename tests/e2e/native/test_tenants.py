@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from weaviate.classes.config import Configure
 from weaviate.classes.query import NearMediaType, Rerank
@@ -9,7 +11,7 @@ from weaviate.classes.tenants import Tenant
 from weaviate.exceptions import WeaviateQueryError
 
 from contract.samples import clip
-from e2e.native.shelf import FIELDS, IDS, PROPERTIES, assert_ranked, fill, scored
+from e2e.native.shelf import FIELDS, IDS, LOWEST, PROPERTIES, assert_ranked, fill, scored
 from objects import AnyCollection, b64, jpeg, prism_reranker, prism_vector
 from servers import Stack
 
@@ -85,9 +87,26 @@ def test_search_that_does_not_tell_its_tenant_fails_where_nothing_was_read(fake:
 
 
 def test_hybrid_search_is_ranked(fake: Stack, full: AnyCollection) -> None:
-    """Its hits by keyword tell the tenant, so that all fields are read."""
+    """Weaviate reads all fields of hits by keyword."""
     found = full.query.hybrid("thing", rerank=RERANK, return_properties=["kind"])
     assert_ranked(fake.prism, scored(found.objects), [QUERY])
+
+
+def test_hybrid_search_is_ranked_where_its_best_hit_has_no_keyword(fake: Stack, full: AnyCollection) -> None:
+    """Such a hit has what was asked for, and no tenant by which more could be read."""
+    search = partial(full.query.hybrid, "road", vector=fake.prism.vector("green tree"), alpha=0.9)
+    assert str(search().objects[0].uuid) == IDS["green tree"]
+    found = search(rerank=RERANK, return_properties=["title", "tags"])
+    assert_ranked(fake.prism, scored(found.objects), [QUERY], ["title", "tags"])
+
+
+def test_hit_of_which_nothing_was_read_is_last(full: AnyCollection) -> None:
+    rerank = Rerank(prop="kind", query=QUERY)
+    found = full.query.hybrid("road", vector=[0.5] * 32, rerank=rerank, return_properties=["kind"])
+    scores = scored(found.objects)
+    assert len(scores) == len(IDS)
+    assert next(iter(scores)) == IDS["red car"]  # the one hit by keyword, of which everything was read
+    assert list(scores.values())[1:] == [pytest.approx(LOWEST)] * (len(IDS) - 1)
 
 
 def test_graphql_reads_all_fields_whatever_the_search(fake: Stack, full: AnyCollection) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -19,9 +19,11 @@ from starlette.types import Receive
 
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import InvalidInput, TooLarge
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
+from weaviate_prism.intake import size_of
 from weaviate_prism.server.requests import DisconnectError, Held, Requests, first, run_sized
 from weaviate_prism.tracing import traced
+from weaviate_prism.values import Item
 
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ class Contract(Generic[T]):
 
     path: str
     parse: Callable[[bytearray, Settings], T]  # pure; may run on any thread
+    items: Callable[[T], Iterable[Item | PrismError]]
     answer: Callable[[T, Engine, float], Awaitable[bytes]]  # JSON; the float is the deadline, time.monotonic()
 
 
@@ -46,16 +49,25 @@ def endpoint(contract: Contract[Any], engine: Engine, requests: Requests) -> Cal
         with traced(traceparent), requests.one(f"http {contract.path}"):
             deadline = time.monotonic() + engine.settings.request_timeout
             with requests.bytes_held(engine.settings.max_queue_bytes) as held:
-                body = await read_body(request, engine.settings, deadline, held)
-                answer = await first(work(body, deadline), disconnect(request.receive))
+                # not held here as well: 30 MB of base64 need not wait in memory for the device
+                working = work(await read_body(request, engine.settings, deadline, held), deadline, held)
+                answer = await first(working, disconnect(request.receive))
         return Response(answer, media_type="application/json")
 
-    async def work(body: bytearray, deadline: float) -> bytes:
-        parsed = await run_sized(engine, deadline, len(body), contract.parse, body, engine.settings)
-        del body  # 30 MB of base64 need not wait in memory for the device
+    async def work(body: bytearray, deadline: float, held: Held) -> bytes:
+        parsed, size = await run_sized(engine, deadline, len(body), parse_sized, contract, body, engine.settings)
+        del body
+        held.resize(min(size, held.size))
         return await contract.answer(parsed, engine, deadline)
 
     return respond
+
+
+def parse_sized(contract: Contract[T], body: bytearray, settings: Settings) -> tuple[T, int]:
+    """What the body says, and how many bytes that takes."""
+    parsed = contract.parse(body, settings)
+    items = (item for item in contract.items(parsed) if isinstance(item, Item))
+    return parsed, sum(size_of(part) for item in items for part in item.parts)
 
 
 async def read_body(request: Request, settings: Settings, deadline: float, held: Held) -> bytearray:
@@ -79,7 +91,7 @@ async def read_body(request: Request, settings: Settings, deadline: float, held:
                 if message["type"] == "http.disconnect":
                     raise DisconnectError
                 body += message.get("body", b"")
-                held.grow_to(len(body))
+                held.resize(len(body))
                 more = message.get("more_body", False)
                 if len(body) > limit:
                     raise too_large(limit)

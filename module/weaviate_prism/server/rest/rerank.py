@@ -82,4 +82,4 @@ async def answer(inputs: Inputs, engine: Engine, deadline: float) -> bytes:
     return msgspec.json.encode(RerankResponse([Score(score) for score in scores.values()]))
 
 
-CONTRACT = Contract("/rerank", parse, answer)
+CONTRACT = Contract("/rerank", parse, lambda inputs: (inputs.query, *inputs.documents), answer)

@@ -104,4 +104,4 @@ def response(vectors: Mapping[str, Vector]) -> VectorizeResponse:
     return VectorizeResponse(*lists.values())
 
 
-CONTRACT = Contract("/vectorize", parse, answer)
+CONTRACT = Contract("/vectorize", parse, lambda inputs: inputs.values(), answer)

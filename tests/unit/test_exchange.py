@@ -1,0 +1,54 @@
+"""What an HTTP request holds in memory while it waits for the model."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.metrics import Metrics
+from weaviate_prism.server.requests import INLINE_BYTES, Requests
+from weaviate_prism.server.rest.exchange import Contract, endpoint
+from weaviate_prism.values import Item, Text
+
+
+@pytest.mark.parametrize("size", [INLINE_BYTES, 8_000_000])
+async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: int) -> None:
+    engine = Engine(Settings(embedder="fake", reranker="none"))
+    requests = Requests(Metrics())
+    seen: list[tuple[int, int]] = []
+
+    def parse(body: bytearray, settings: Settings) -> Item:
+        assert requests.bytes_in_flight == size
+        return Item((Text("a" * 1000),))
+
+    async def answer(parsed: Item, engine: Engine, deadline: float) -> bytes:
+        bodies = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/exchange.py")])
+        seen.append((requests.bytes_in_flight, sum(trace.size for trace in bodies.traces)))
+        return b"{}"
+
+    async def receive() -> Message:
+        if not sent:
+            sent.append(True)
+            return {"type": "http.request", "body": b"x" * size, "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    sent: list[bool] = []
+    respond = endpoint(Contract("/x", parse, lambda parsed: [parsed], answer), engine, requests)
+    scope = {"type": "http", "headers": [], "method": "POST", "path": "/x"}
+    tracemalloc.start()
+    try:
+        await respond(Request(scope, receive))
+    finally:
+        tracemalloc.stop()
+        engine.close()
+    ((counted, held),) = seen
+    assert counted == 1000
+    assert held < INLINE_BYTES
+    assert requests.bytes_in_flight == 0
