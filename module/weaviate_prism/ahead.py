@@ -70,12 +70,12 @@ class Ahead:
         self._inputs = Places(PREPARED_AHEAD)
         self._bytes = Places(max_bytes)
 
-    def room(self, count: int, *, media: int) -> Room:
+    def reserve(self, count: int, *, media: int) -> Reservation:
         """Room for the inputs of one job, of which so many hold pictures or clips."""
-        return Room(self._inputs, self._bytes, count, min(media * MEDIA_BYTES, self._max_bytes))
+        return Reservation(self._inputs, self._bytes, count, min(media * MEDIA_BYTES, self._max_bytes))
 
 
-class Room:
+class Reservation:
     """What one job takes while it is entered; the bytes of its inputs are guessed until they are weighed."""
 
     def __init__(self, inputs: Places, bytes_: Places, count: int, size: int) -> None:
@@ -84,7 +84,7 @@ class Room:
         self._count = count
         self._size = size
 
-    async def __aenter__(self) -> Room:
+    async def __aenter__(self) -> Reservation:
         await self._inputs.enter(self._count)
         if self._size:
             try:

@@ -104,9 +104,9 @@ class Reranking:
             return reranker.prepare(asked, self._intake.decode(parts), instruction)
 
         media = has_media(parts) or not all(isinstance(content, str) for content in asked)
-        async with self._ahead.room(1, media=int(media)) as room:
+        async with self._ahead.reserve(1, media=int(media)) as reserved:
             prepared = _or_raise(await self._stages.on_cpu(_bare(prepare), due))
-            room.weigh([prepared])
+            reserved.weigh([prepared])
             return float(await self._stages.on_device(reranker.info, prepared, due))
 
     def _ranked(self, answer: float | PrismError, document: Item | PrismError) -> float | PrismError:

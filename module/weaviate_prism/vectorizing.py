@@ -155,11 +155,11 @@ class Vectorizing:
         answers: dict[Hashable, Vector | PrismError] = {}
         for start in range(0, len(keys), TOGETHER):
             some = [inputs[key] for key in keys[start : start + TOGETHER]]
-            async with ahead.room(len(some), media=sum(each.has_media for each in some)) as room:
+            async with ahead.reserve(len(some), media=sum(each.has_media for each in some)) as reserved:
                 prepared = await prepare_together(
                     some, request.embedder, request.task, self._intake, self._stages, request.ticket
                 )
-                room.weigh(prepared)
+                reserved.weigh(prepared)
                 vectors = await self._stages.on_device_together(request.embedder.info, prepared, request.ticket)
                 del prepared  # whose room the next ones may wait for
             answers |= zip(keys[start : start + TOGETHER], vectors, strict=True)

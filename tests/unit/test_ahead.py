@@ -82,10 +82,10 @@ class Job:
         self.task = asyncio.ensure_future(self._run(ahead, size, media))
 
     async def _run(self, ahead: Ahead, size: int, media: int) -> None:
-        async with ahead.room(1, media=media) as room:
+        async with ahead.reserve(1, media=media) as reserved:
             self.inside.set()
             await self.weighed.wait()
-            room.weigh([prepared(size), InvalidInput("no picture")])
+            reserved.weigh([prepared(size), InvalidInput("no picture")])
             await self.let_go.wait()
 
     async def end(self) -> None:

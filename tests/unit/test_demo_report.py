@@ -9,6 +9,8 @@ from uuid import UUID
 
 import pytest
 
+pytest.importorskip("weaviate.classes", reason="weaviate-client is not installed")
+
 from weaviate_prism.bundled.scenes import Facts, Scene
 from weaviate_prism.demo import measure, report
 from weaviate_prism.demo.collection import Imported

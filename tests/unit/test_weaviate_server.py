@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from weaviate import embedded
 
 from weaviate_prism.weaviate import binary, server
 from weaviate_prism.weaviate.binary import WeaviateError
 from weaviate_prism.weaviate.server import WeaviateServer, native_modules
+
+embedded = pytest.importorskip("weaviate.embedded", reason="weaviate-client is not installed")
 
 PYTHON = sys.executable
 
