@@ -43,6 +43,8 @@ PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImageFile,
     "AVIF": AvifImageFile,
 }
+# Why bytes that `recognise` does not know are neither.
+NO_MEDIA = {Modality.IMAGE: f"not a picture in a known format ({', '.join(PLUGINS)})", Modality.VIDEO: video.NO_CLIP}
 BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 # Pillow walks chunks, segments and blocks in Python, and 30 MB of empty ones take it up to 70 s. Honest headers
@@ -117,7 +119,7 @@ class MediaDecoder:
         check_limit("a picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")
         kind = _picture_format(data)
         if kind is None:
-            raise InvalidInput(f"not a picture in a known format ({', '.join(PLUGINS)})")
+            raise InvalidInput(NO_MEDIA[Modality.IMAGE])
         with _plain_errors(kind):
             return _open(kind, data, self._settings.max_image_pixels)
 

@@ -25,6 +25,7 @@ from weaviate_prism.models.base import Clip, Pixels
 
 log = logging.getLogger(__name__)
 
+NO_CLIP = "not a clip in a known container (MP4, MOV, WebM, Matroska, AVI)"
 # Brands of the MP4 family that are no clips: AVIF and HEIF, JPEG 2000 and XL, camera raw; songs and audio books.
 PICTURE_BRANDS = frozenset(
     [*b"avif avis heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1".split(), b"jp2 ", b"jpx ", b"jxl ", b"crx "]
@@ -85,7 +86,7 @@ def open_clip(data: bytes, settings: Settings) -> OpenedClip:
     check_limit("a clip", len(data), "bytes", settings.max_video_bytes, "max_video_bytes")
     kind = container(data)
     if kind is None:
-        raise InvalidInput("not a clip in a known container (MP4, MOV, WebM, Matroska, AVI)")
+        raise InvalidInput(NO_CLIP)
     torchcodec = import_torchcodec()
     with _plain_errors(kind):
         return _open(torchcodec, kind, data, settings)

@@ -137,7 +137,7 @@ def test_a_bad_item_never_fails_its_neighbours(vectorizer: pb_grpc.VectorizerStu
     assert "digest" in bad[3].message
     assert {bad[index].code for index in bad if index != 3} == {Code.INVALID_ARGUMENT.value[0]}
     assert "10000" in bad[5].message.replace(",", "")
-    assert "video" in bad[7].message
+    assert "is a picture, and stated as a clip" in bad[7].message
     assert "9" in bad[8].message
     vectors = rows(response.blocks[0])
     assert len(vectors) == 10

@@ -31,9 +31,16 @@ SERVE = block("prism serve")
 ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
 COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
-SEARCH = block("near_text(")
+SEARCH = block("films.query")
 # Executed by native/test_readme.py
-NATIVE = ("prism weaviate build", "PRISM_MODULE_ADDRESS=", 'module_name="multi2vec-prism"', "def copy(")
+NATIVE = (
+    "prism weaviate build  #",
+    "PRISM_MODULE_ADDRESS=prism",
+    "PERSISTENCE_DATA_PATH=",
+    'module_name="multi2vec-prism"',
+    "graphql_raw_query(",
+    "def copy(",
+)
 
 
 def test_no_block_is_without_a_test() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OBJECTS = 300
-REPORT = Path("prism-demo.html")
+REPORT, NATIVE_REPORT = Path("prism-demo.html"), Path("prism-demo-native.html")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -61,9 +61,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--objects", type=int, default=OBJECTS, metavar="N", help="how many objects to import (default: %(default)s)"
     )
     parser.add_argument(
-        "--report", type=Path, default=REPORT, metavar="FILE", help="where the report goes (default: %(default)s)"
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help=f"where the report goes (default: {REPORT}, or {NATIVE_REPORT})",
     )
     options = parser.parse_args(argv)
+    options.report = options.report or (NATIVE_REPORT if options.native else REPORT)
 
     from weaviate_prism.demo.gallery import FEWEST, MOST
 

@@ -31,6 +31,7 @@ MODALITIES = {
     pb.MODALITY_VIDEO: Modality.VIDEO,
 }
 FUSIONS = {pb.FUSION_JOINT: Fusion.JOINT, pb.FUSION_MEAN: Fusion.MEAN}  # the unspecified one is the model's to choose
+NAMES = {Modality.TEXT: "a text", Modality.IMAGE: "a picture", Modality.VIDEO: "a clip"}
 LONGEST_NAME = 256
 WIRE_MODALITIES = {modality: number for number, modality in MODALITIES.items()}
 
@@ -137,7 +138,8 @@ def check_name(name: str) -> None:
 def media_part(data: bytes, message: pb.Part) -> Part:
     modality = media.recognise(data)
     if modality is None:
-        raise InvalidInput("data: neither a picture nor a clip of a known format")
+        stated = MODALITIES.get(message.modality, Modality.TEXT)
+        raise InvalidInput(media.NO_MEDIA.get(stated, "neither a picture nor a clip of a known format"))
     check_modality(message.modality, modality)
     return (Image if modality is Modality.IMAGE else Video)(data, message.field)
 
@@ -146,7 +148,7 @@ def check_modality(stated: pb.Modality.ValueType, found: Modality) -> None:
     if stated not in pb.Modality.values():
         raise InvalidInput(f"modality: {stated} is not known")
     if stated != pb.MODALITY_UNSPECIFIED and MODALITIES[stated] is not found:
-        raise InvalidInput(f"modality: stated {MODALITIES[stated]}, but the content is {found}")
+        raise InvalidInput(f"is {NAMES[found]}, and stated as {NAMES[MODALITIES[stated]]}")
 
 
 def block(name: str, count: int, positions: Iterable[int], results: Sequence[Vector | PrismError]) -> pb.Block:
