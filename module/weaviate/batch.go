@@ -151,7 +151,7 @@ func (b *batch) send(ctx context.Context, waiting []pending, giveUp context.Canc
 		if expired(err) {
 			// at the service, a deadline may pass a moment sooner
 			if b.silence() > b.client.timeout*9/10 {
-				giveUp(fmt.Errorf("prism: given up, since no call was answered for %s", b.client.timeout))
+				giveUp(fmt.Errorf("prism: given up, since no call was answered for %s: %w", b.client.timeout, err))
 			}
 		} else if errors.Is(ctx.Err(), context.Canceled) {
 			err = context.Cause(ctx)
@@ -163,8 +163,7 @@ func (b *batch) send(ctx context.Context, waiting []pending, giveUp context.Canc
 
 // expired tells whether a call waited to the end. One that finds the service unavailable is repeated until then.
 func expired(err error) bool {
-	var failed *callError
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &failed) && failed.code == codes.DeadlineExceeded
+	return errors.Is(err, context.DeadlineExceeded) || codeOf(err) == codes.DeadlineExceeded
 }
 
 // silence is for how long the service has answered nothing.
@@ -251,8 +250,12 @@ func (b *batch) failAll(waiting []pending, err error) {
 	}
 }
 
-// fail names the object: up to 1.39.0 Weaviate's BatchStream reports errors for the wrong positions.
+// fail names the object, since up to 1.39.0 Weaviate's BatchStream reports errors for the wrong positions, and the
+// target vector, since Weaviate joins the errors of an object's vectors.
 func (b *batch) fail(object, t int, err error) {
+	if name := b.targets[t].name; name != "" {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	b.outcomes[t].errs[object] = fmt.Errorf("%s: %w", b.objects[object].ID, err)

@@ -224,7 +224,7 @@ func TestARefusedCallIsTheErrorOfAllItsObjects(t *testing.T) {
 	objects := films(2)
 	got := run(c, objects, nil, titles)["title"]
 	for i, o := range objects {
-		if want := o.ID.String() + `: prism: NotFound: model: "small" is not loaded`; got.errs[i] == nil || got.errs[i].Error() != want {
+		if want := o.ID.String() + `: title: prism: NotFound: model: "small" is not loaded`; got.errs[i] == nil || got.errs[i].Error() != want {
 			t.Errorf("got %v, want %s", got.errs[i], want)
 		}
 	}
@@ -272,9 +272,9 @@ func TestAServiceThatHangsIsGivenUpAfterOneTimeout(t *testing.T) {
 	var late, givenUp int
 	for i := range 3 * chunkCalls {
 		switch message := fmt.Sprint(got.errs[i]); {
-		case strings.Contains(message, "DeadlineExceeded"):
+		case strings.Contains(message, ": title: Prism did not answer within 500ms (PRISM_MODULE_TIMEOUT)") && !strings.Contains(message, "given up"):
 			late++
-		case strings.Contains(message, "given up, since no call was answered for 500ms"):
+		case strings.Contains(message, "given up, since no call was answered for 500ms: Prism did not answer within 500ms (PRISM_MODULE_TIMEOUT)"):
 			givenUp++
 		default:
 			t.Errorf("object %d: %s", i, message)

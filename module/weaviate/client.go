@@ -40,12 +40,6 @@ const (
 	maxRetryDelay   = 2 * time.Second
 )
 
-// Vectorize waits for a service that is not there; with Info in here, /v1/meta would hang while it is down, and Rerank
-// waits no longer than a query. gRPC's own retries end after 5 attempts, about 3 s, while a model takes longer to load:
-// see withRetries.
-var serviceConfig = fmt.Sprintf(
-	`{"methodConfig": [{"waitForReady": true, "name": [{"service": %q, "method": "Vectorize"}]}]}`, vectorizerService)
-
 // client is the connection to the service; calls of both modules share it.
 type client struct {
 	environment
@@ -55,6 +49,7 @@ type client struct {
 	module     prismv1.ModuleClient
 	health     grpc_health_v1.HealthClient
 	told       atomic.Pointer[prismv1.InfoResponse] // by the service, the last time that it was asked
+	outage     outage
 }
 
 var (
@@ -77,7 +72,7 @@ func connect(ctx context.Context, log logrus.FieldLogger) (*client, error) {
 	if len(env.unknown) > 0 {
 		log.WithField("action", "prism_startup").Warnf("unknown variables: %v; known: %v", env.unknown, variables)
 	}
-	c, err := newClient(env)
+	c, err := newClient(env, log)
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +86,13 @@ func connect(ctx context.Context, log logrus.FieldLogger) (*client, error) {
 }
 
 // newClient opens nothing yet: gRPC connects with the first call.
-func newClient(env environment) (*client, error) {
+func newClient(env environment, log logrus.FieldLogger) (*client, error) {
 	transport, err := env.transport()
 	if err != nil {
 		return nil, err
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDisableServiceConfig(), // a DNS record of the host's could change it
 		// finds out within 40 s that the service vanished without a word, before the next call needs it
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
@@ -129,6 +123,7 @@ func newClient(env environment) (*client, error) {
 		reranker:    prismv1.NewRerankerClient(connection),
 		module:      prismv1.NewModuleClient(connection),
 		health:      grpc_health_v1.NewHealthClient(connection),
+		outage:      outage{log: log},
 	}, nil
 }
 
@@ -150,14 +145,17 @@ func (c *client) close() error {
 // For a query somebody waits, so a full queue is an error at once.
 func (c *client) vectorize(ctx context.Context, request *prismv1.VectorizeRequest) (*prismv1.VectorizeResponse, error) {
 	if request.Task == prismv1.Task_TASK_QUERY {
-		return withRetries(ctx, "vectorize_query", limits{c.queryTimeout, c.queryTimeout, unavailable}, c.vectorizer.Vectorize, request)
+		query := limit{c.queryTimeout, variableQuery}
+		return withRetries(ctx, c, "vectorize_query", limits{query, query, unavailable}, c.vectorizer.Vectorize, request)
 	}
-	return withRetries(ctx, "vectorize_document", limits{c.timeout, c.timeout, busy}, c.vectorizer.Vectorize, request)
+	object := limit{c.timeout, variableTimeout}
+	return withRetries(ctx, c, "vectorize_document", limits{object, object, busy}, c.vectorizer.Vectorize, request)
 }
 
 // rerank gives the model the time that scoring takes, but waits for a service that restarts as short as a query does.
 func (c *client) rerank(ctx context.Context, request *prismv1.RerankRequest) (*prismv1.RerankResponse, error) {
-	return withRetries(ctx, "rerank", limits{c.timeout, c.queryTimeout, unavailable}, c.reranker.Rerank, request)
+	scoring, waiting := limit{c.timeout, variableTimeout}, limit{c.queryTimeout, variableQuery}
+	return withRetries(ctx, c, "rerank", limits{scoring, waiting, unavailable}, c.reranker.Rerank, request)
 }
 
 // itemsPerCall keeps to the service's limit of items times targets.
@@ -211,16 +209,16 @@ func (c *client) embedder(ctx context.Context) string {
 	return ""
 }
 
-// callError keeps the code and the service's own words. It is no gRPC status, which would become that of Weaviate's
-// answer.
+// callError keeps the code. It is no gRPC status, which would become that of Weaviate's answer.
 type callError struct {
 	code    codes.Code
 	message string
 }
 
-func (e *callError) Error() string { return fmt.Sprintf("prism: %s: %s", e.code, e.message) }
+func (e *callError) Error() string { return e.message }
 
+// failure keeps the service's own words.
 func failure(err error) error {
 	s := status.Convert(err)
-	return &callError{s.Code(), s.Message()}
+	return &callError{s.Code(), fmt.Sprintf("prism: %s: %s", s.Code(), s.Message())}
 }

@@ -143,7 +143,7 @@ func TestFilesThatCannotBeUsedAreErrorsThatNameTheVariable(t *testing.T) {
 		"PRISM_MODULE_TLS_CERT, PRISM_MODULE_TLS_KEY: ": {cert: cert, key: cert},
 	} {
 		env.address, env.tls = "127.0.0.1:1", true
-		if _, err := newClient(env); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newClient(env, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

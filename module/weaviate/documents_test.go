@@ -240,7 +240,7 @@ func TestWithoutATenantWhatIsLoadedIsRanked(t *testing.T) {
 func TestWithoutATenantAndAnyFieldTheSearchFails(t *testing.T) {
 	m := (&fakeReranker{answer: byText(nil)}).serve(t)
 	weaviate(t, tenantClass(titleAndStill), &fakeStore{})
-	_, err := rerank(t, m, overGRPC("q", "plot"), nil,
+	_, err := rerank(t, m, overGRPC("q", "title"), nil,
 		film(0, map[string]any{"plot": "p"}), film(1, map[string]any{}))
 	if err == nil || !strings.Contains(err.Error(), `does not tell modules its tenant, so that ["title" "still"] of Film`) {
 		t.Errorf("got %v", err)

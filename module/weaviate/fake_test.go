@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus/hooks/test"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
@@ -154,7 +155,8 @@ func dial(t *testing.T, env environment) *client {
 	if env.queryTimeout == 0 {
 		env.queryTimeout = 20 * time.Second
 	}
-	c, err := newClient(env)
+	log, _ := test.NewNullLogger()
+	c, err := newClient(env, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func TestGraphQLLoadsWhatWillBeRanked(t *testing.T) {
 		load      []string
 	}{
 		"the configured fields":                 {configured, ``, []string{"title", "still"}},
-		"the configured fields before property": {configured, `(property: "plot")`, []string{"title", "still"}},
+		"the configured fields before property": {configured, `(property: "title")`, []string{"title", "still"}},
 		"properties before configured fields":   {configured, `(properties: ["still"])`, []string{"still"}},
 		"a single string for a list":            {configured, `(properties: "still")`, []string{"still"}},
 		"properties without configured fields":  {nil, `(properties: ["still", "plot"])`, []string{"still", "plot"}},

@@ -72,12 +72,7 @@ func (f *fakeReranker) serve(t *testing.T) *reranker {
 	prismv1.RegisterRerankerServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	c, err := newClient(environment{address: listener.Addr().String(), timeout: 30 * time.Second, queryTimeout: 30 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.connection.Close() })
-	return &reranker{client: c}
+	return &reranker{client: dial(t, environment{address: listener.Addr().String(), timeout: 30 * time.Second, queryTimeout: 30 * time.Second})}
 }
 
 // rerank runs the module as Weaviate does: by what it registers, and without a config, as in searches across collections.

@@ -40,7 +40,8 @@ func configuredReranker(class *models.Class) (settings, error) {
 }
 
 // rerankSettings decides what a search is ranked by: its `properties`, else the fields of the collection, else its
-// `property`. The last is last because gRPC searches cannot leave it out.
+// `property`. The last is last because gRPC searches cannot leave it out; but it must be one of the collection's
+// fields, if there are any, since whoever names another expects that to be ranked.
 func rerankSettings(class *models.Class, a *rerankArguments) (settings, error) {
 	if class == nil {
 		return settings{}, fmt.Errorf("only a search in one collection can be reranked")
@@ -52,6 +53,8 @@ func rerankSettings(class *models.Class, a *rerankArguments) (settings, error) {
 	switch {
 	case len(a.properties) > 0:
 		s.fields, err = chosenFields(class, s.fields, a.properties)
+	case len(s.fields) > 0 && a.property != "":
+		_, err = chosenFields(class, s.fields, []string{a.property})
 	case len(s.fields) > 0:
 	case a.property != "":
 		s.fields, err = chosenFields(class, nil, []string{a.property})

@@ -41,8 +41,8 @@ func TestFieldsArePropertiesElseConfiguredOnesElseProperty(t *testing.T) {
 		want      wanted
 	}{
 		"configured": {configured, rerankArguments{}, []string{"title", "still"}, wanted{"title": text, "still": image}},
-		"configured, whatever the property": {
-			configured, rerankArguments{property: "plot"}, []string{"title", "still"}, wanted{"title": text, "still": image},
+		"all the configured ones, whichever of them the property is": {
+			configured, rerankArguments{property: "title"}, []string{"title", "still"}, wanted{"title": text, "still": image},
 		},
 		"properties out of the configured ones, in their own order": {
 			configured, rerankArguments{properties: []string{"still", "title"}, property: "plot"},
@@ -87,14 +87,15 @@ func TestFieldsThatCannotBeRankedAreErrorsThatNameThem(t *testing.T) {
 		arguments rerankArguments
 		want      string
 	}{
-		"nothing named":          {nil, rerankArguments{}, "nothing to rank: name a property, or set textFields, imageFields or videoFields"},
-		"unknown property":       {nil, rerankArguments{property: "nope"}, `collection Film has no property "nope"`},
-		"a number":               {nil, rerankArguments{property: "year"}, `property "year" of Film is of type int`},
-		"a reference":            {nil, rerankArguments{property: "director"}, `property "director" of Film is of type Person`},
-		"unknown properties":     {nil, rerankArguments{properties: []string{"title", "nope"}}, `collection Film has no property "nope"`},
-		"not configured":         {configured, rerankArguments{properties: []string{"plot"}}, `property "plot" is not among the fields of reranker-prism in Film: ["title"]`},
-		"twice":                  {configured, rerankArguments{properties: []string{"title", "title"}}, `property "title" is named twice`},
-		"config changed to text": {"on", rerankArguments{property: "title"}, "moduleConfig.reranker-prism of Film: must be an object, not string"},
+		"nothing named":           {nil, rerankArguments{}, "nothing to rank: name a property, or set textFields, imageFields or videoFields"},
+		"unknown property":        {nil, rerankArguments{property: "nope"}, `collection Film has no property "nope"`},
+		"a number":                {nil, rerankArguments{property: "year"}, `property "year" of Film is of type int`},
+		"a reference":             {nil, rerankArguments{property: "director"}, `property "director" of Film is of type Person`},
+		"unknown properties":      {nil, rerankArguments{properties: []string{"title", "nope"}}, `collection Film has no property "nope"`},
+		"not configured":          {configured, rerankArguments{properties: []string{"plot"}}, `property "plot" is not among the fields of reranker-prism in Film: ["title"]`},
+		"property not configured": {configured, rerankArguments{property: "trailer"}, `property "trailer" is not among the fields of reranker-prism in Film: ["title"]`},
+		"twice":                   {configured, rerankArguments{properties: []string{"title", "title"}}, `property "title" is named twice`},
+		"config changed to text":  {"on", rerankArguments{property: "title"}, "moduleConfig.reranker-prism of Film: must be an object, not string"},
 		"config with a key that is not known": {
 			map[string]any{"imagefields": []any{"still"}}, rerankArguments{property: "title"}, "imagefields",
 		},

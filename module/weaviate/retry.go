@@ -20,37 +20,59 @@ var (
 
 type method[Request, Response any] func(context.Context, *Request, ...grpc.CallOption) (*Response, error)
 
+// limit is a time, and the variable that sets it.
+type limit struct {
+	time     time.Duration
+	variable string
+}
+
+// over tells the time that has passed, and where it ended by this limit rather than by Weaviate's, how to change it.
+func (l limit) over(elapsed time.Duration) string {
+	if elapsed < l.time*9/10 {
+		return elapsed.Round(100 * time.Millisecond).String()
+	}
+	return fmt.Sprintf("%s (%s)", l.time, l.variable)
+}
+
 // limits of a call: how long it may take, and until when, from its start, it is sent again after which answers.
 type limits struct {
-	timeout time.Duration
-	retries time.Duration
+	timeout limit
+	retries limit
 	retried []codes.Code
 }
 
-// withRetries calls a method until it is answered for good.
-func withRetries[Request, Response any](ctx context.Context, name string, limits limits,
+// withRetries calls a method until it is answered for good. It repeats also what finds nobody there, instead of gRPC
+// itself: gRPC's retries end after 5 attempts, about 3 s, while a model takes longer to load, and its waitForReady
+// waits without a word in the log.
+func withRetries[Request, Response any](ctx context.Context, c *client, name string, limits limits,
 	invoke method[Request, Response], request *Request,
 ) (*Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, limits.timeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.timeout.time)
 	defer cancel()
-	again, stop := context.WithTimeout(ctx, limits.retries)
+	again, stop := context.WithTimeout(ctx, limits.retries.time)
 	defer stop()
-	start, pause, earlier := time.Now(), backOff(), ""
+	start, pause := time.Now(), backOff()
+	var earlier error
 	for {
 		response, err := invoke(ctx, request)
 		if err == nil {
+			c.outage.end(c.address)
 			observe(name, codes.OK, time.Since(start))
 			return response, nil
 		}
 		if slices.Contains(limits.retried, status.Code(err)) && !tooLarge(err) {
-			earlier = fmt.Sprintf(" (before: %s)", status.Convert(err).Message())
-			if pause(again) {
+			if status.Code(err) == codes.Unavailable {
+				c.outage.begin(c.address, err)
+			}
+			if earlier = err; pause(again) {
 				continue
 			}
-			err = status.FromContextError(again.Err()).Err()
+			err = ended(again, c.address, limits.retries.over(time.Since(start)), earlier)
+		} else {
+			err = unanswered(err, limits.timeout.over(time.Since(start)), earlier)
 		}
-		observe(name, status.Code(err), time.Since(start))
-		return nil, fmt.Errorf("%w%s", failure(err), earlier)
+		observe(name, codeOf(err), time.Since(start))
+		return nil, err
 	}
 }
 

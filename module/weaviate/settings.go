@@ -77,12 +77,14 @@ func parseVectorizer(config map[string]any) (settings, error) {
 		c.fail("none of textFields, imageFields, videoFields names a property")
 	}
 	// clients write these for every vectorizer; names are never vectorized here
-	c.boolean("vectorizeClassName")
-	c.boolean("vectorizePropertyName")
+	unused := []string{"vectorizeClassName", "vectorizePropertyName"}
+	for _, key := range unused {
+		c.boolean(key)
+	}
 	if _, ok := config["properties"]; ok {
 		c.fail("properties (source_properties): not used by this module, name the properties in textFields")
 	}
-	return s, c.finish("properties")
+	return s, c.finish(append(unused, "properties")...)
 }
 
 // parseReranker reads a collection's reranker config; it may be empty.
@@ -109,17 +111,19 @@ func (c *configReader) value(key string) (any, bool) {
 	return value, ok && value != nil
 }
 
-// finish also refuses every key that nobody asked for, except those that have been refused already.
-func (c *configReader) finish(refused ...string) error {
+// finish also refuses every key that nobody asked for, and names those that there are. It does neither for the
+// unlisted: they mean nothing here, or have been refused already.
+func (c *configReader) finish(unlisted ...string) error {
 	var unknown []string
 	for key := range c.config {
-		if !slices.Contains(c.known, key) && !slices.Contains(refused, key) {
+		if !slices.Contains(c.known, key) && !slices.Contains(unlisted, key) {
 			unknown = append(unknown, key)
 		}
 	}
 	slices.Sort(unknown)
+	listed := slices.DeleteFunc(slices.Clone(c.known), func(key string) bool { return slices.Contains(unlisted, key) })
 	for _, key := range unknown {
-		c.fail("%s: no such key; the keys are %s", key, strings.Join(c.known, ", "))
+		c.fail("%s: no such key; the keys are %s", key, strings.Join(listed, ", "))
 	}
 	return errors.Join(c.errs...)
 }

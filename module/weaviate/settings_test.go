@@ -105,6 +105,19 @@ func TestEverythingWrongIsToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheKeysThatAreNamedAreThoseThatMeanSomething(t *testing.T) {
+	config := map[string]any{"textFields": []any{"a"}, "vectorizeClassName": true, "dimension": 3}
+	_, err := parseVectorizer(config)
+	if err == nil || !strings.HasSuffix(err.Error(), "dimension: no such key; the keys are textFields, imageFields, videoFields, "+
+		"model, instruction, queryInstruction, fusion, dimensions, requireVector, weights") {
+		t.Error(err)
+	}
+	config["vectorizePropertyName"] = "no"
+	if _, err := parseVectorizer(config); !strings.Contains(err.Error(), "vectorizePropertyName: want true or false") {
+		t.Error(err)
+	}
+}
+
 func TestARerankerMayHaveNoFieldsButNoKeysOfVectors(t *testing.T) {
 	if s, err := parseReranker(nil); err != nil || len(s.fields) != 0 {
 		t.Errorf("%+v, %v", s, err)

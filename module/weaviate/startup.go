@@ -3,6 +3,7 @@ package prism
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -20,6 +21,9 @@ func (c *client) awaitReady(ctx context.Context, log logrus.FieldLogger) error {
 		if err == nil {
 			return c.admitted(ctx)
 		}
+		if wrong := c.misconfigured(err); wrong != nil {
+			return wrong
+		}
 		if problem == nil || ctx.Err() == nil { // the end of ctx itself tells nothing
 			problem = err
 		}
@@ -35,6 +39,17 @@ func (c *client) awaitReady(ctx context.Context, log logrus.FieldLogger) error {
 		case <-time.After(startupInterval):
 		}
 	}
+}
+
+// misconfigured recognises by gRPC's words what no waiting will mend.
+func (c *client) misconfigured(err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "looked like an HTTP/1.1 header"):
+		return fmt.Errorf("%s=%s answers in HTTP/1.1: it wants Prism's gRPC port (8091 by default)", variableAddress, c.address)
+	case strings.Contains(text, "first record does not look like a TLS handshake"):
+		return fmt.Errorf("TLS is on (%s*), but the Prism at %s speaks none (--tls-cert)", variableTLS, c.address)
+	}
+	return nil
 }
 
 // requireService fails unless the service, which awaitReady found ready, serves `service`.

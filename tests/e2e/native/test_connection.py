@@ -107,17 +107,32 @@ def failed_within(low: float, call: Callable[[], Any]) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize(("state", "rerank_timeout"), [("hanging", TIMEOUT), ("dead", QUERY_TIMEOUT)])
+SLOW, QUICK = f"{TIMEOUT:g}s (PRISM_MODULE_TIMEOUT)", f"{QUERY_TIMEOUT:g}s (PRISM_MODULE_QUERY_TIMEOUT)"
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "rerank_timeout", "rerank_limit"),
+    [
+        ("hanging", "Prism did not answer within", TIMEOUT, SLOW),
+        ("dead", "no Prism at PRISM_MODULE_ADDRESS=unix:///", QUERY_TIMEOUT, QUICK),
+    ],
+)
 def test_calls_end_with_their_timeouts_and_work_again_afterwards(
-    nearby: Stack, request: pytest.FixtureRequest, state: str, rerank_timeout: float
+    nearby: Stack, request: pytest.FixtureRequest, state: str, problem: str, rerank_timeout: float, rerank_limit: str
 ) -> None:
     collection = titled(nearby, f"Timeouts_{state}")
     collection.data.insert({"title": "first"})
     request.getfixturevalue(state)
-    assert "Deadline" in failed_within(TIMEOUT, lambda: collection.data.insert({"title": "second"}))
-    assert "Deadline" in failed_within(QUERY_TIMEOUT, lambda: collection.query.near_text("first"))
+    message = failed_within(TIMEOUT, lambda: collection.data.insert({"title": "second"}))
+    assert problem in message
+    assert SLOW in message
+    message = failed_within(QUERY_TIMEOUT, lambda: collection.query.near_text("first"))
+    assert problem in message
+    assert QUICK in message
     rerank = Rerank(prop="title", query="first")
-    assert "Deadline" in failed_within(rerank_timeout, lambda: collection.query.bm25("first", rerank=rerank))
+    message = failed_within(rerank_timeout, lambda: collection.query.bm25("first", rerank=rerank))
+    assert problem in message
+    assert rerank_limit in message
     began = time.monotonic()
     assert "ready" not in nearby.client.get_meta()["modules"]["multi2vec-prism"]
     assert time.monotonic() - began < 4 + SLACK  # 2 s a module
@@ -212,6 +227,21 @@ def test_variable_that_makes_no_sense_ends_weaviates_start_by_name(
     assert time.monotonic() - began < 60  # it waits for nobody
 
 
+@pytest.mark.parametrize(
+    ("door", "tls", "named"),
+    [("url", "false", "it wants Prism's gRPC port"), ("grpc_address", "true", "speaks none (--tls-cert)")],
+)
+def test_wrong_port_or_tls_ends_weaviates_start_at_once(
+    fake: Stack, binary: Path, tmp_path: Path, door: str, tls: str, named: str
+) -> None:
+    address = getattr(fake.prism, door).removeprefix("http://")
+    wrong = {"PRISM_MODULE_ADDRESS": address, "PRISM_MODULE_TLS": tls}
+    began = time.monotonic()
+    with Starting(binary, tmp_path, wrong) as starting:
+        assert named in starting.failure()
+    assert time.monotonic() - began < 30
+
+
 def test_weaviate_that_shall_not_wait_starts_without_prism_and_finds_it_later(
     fake: Stack, binary: Path, tmp_path: Path
 ) -> None:
@@ -223,7 +253,7 @@ def test_weaviate_that_shall_not_wait_starts_without_prism_and_finds_it_later(
     with server as weaviate, weaviate.client() as client:
         stack = Stack(later, weaviate, client)
         collection = titled(stack, "Early")
-        with pytest.raises(UnexpectedStatusCodeError, match="prism"):
+        with pytest.raises(UnexpectedStatusCodeError, match=r"no Prism at PRISM_MODULE_ADDRESS=.*connection refused"):
             collection.data.insert({"title": "first"})
         with later:
             collection.data.insert({"title": "second"})

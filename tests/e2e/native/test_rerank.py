@@ -73,6 +73,11 @@ def test_without_configured_fields_the_searchs_property_is_ranked(
     assert scores[IDS[best]] > max(score for uuid, score in scores.items() if uuid != IDS[best])
 
 
+def test_property_that_is_not_among_the_configured_fields_is_refused(things: AnyCollection) -> None:
+    with pytest.raises(WeaviateQueryError, match='property "kind" is not among the fields of reranker-prism in Things'):
+        things.query.near_text("a thing", rerank=Rerank(prop="kind", query="red"))
+
+
 @pytest.mark.parametrize(
     ("search", "asked"),
     [

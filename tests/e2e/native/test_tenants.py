@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from weaviate.classes.config import Configure
-from weaviate.classes.query import NearMediaType, Rerank
+from weaviate.classes.query import Filter, NearMediaType, Rerank
 from weaviate.classes.tenants import Tenant
 from weaviate.exceptions import WeaviateQueryError
 
@@ -78,12 +78,13 @@ def test_search_that_does_not_tell_its_tenant_is_ranked_by_what_was_read(
 
 
 def test_search_that_does_not_tell_its_tenant_fails_where_nothing_was_read(fake: Stack) -> None:
-    pictures = tenanted(fake, "TenantPictures", imageFields=["picture"]).with_tenant("full")
+    clips = tenanted(fake, "TenantClips", videoFields=["clip"]).with_tenant("full")
+    rerank = Rerank(prop="clip", query=QUERY)
+    without = Filter.by_id().equal(IDS["red car"])
     with pytest.raises(WeaviateQueryError, match="tenant"):
-        pictures.query.near_vector([0.5] * 32, rerank=RERANK, return_properties=["title"])
-    rerank = Rerank(prop="picture", query=f"data:image/jpeg;base64,{b64(jpeg('blue'))}")
-    found = pictures.query.near_vector([0.5] * 32, rerank=rerank)
-    assert_ranked(fake.prism, scored(found.objects), [jpeg("blue")], ["picture"])
+        clips.query.near_vector([0.5] * 32, rerank=rerank, filters=without)
+    found = clips.query.near_vector([0.5] * 32, rerank=rerank)
+    assert_ranked(fake.prism, scored(found.objects), [QUERY], ["clip"])
 
 
 def test_hybrid_search_is_ranked(fake: Stack, full: AnyCollection) -> None:
@@ -101,12 +102,12 @@ def test_hybrid_search_is_ranked_where_its_best_hit_has_no_keyword(fake: Stack, 
 
 
 def test_hit_of_which_nothing_was_read_is_last(full: AnyCollection) -> None:
-    rerank = Rerank(prop="kind", query=QUERY)
+    rerank = Rerank(prop="clip", query=QUERY)
     found = full.query.hybrid("road", vector=[0.5] * 32, rerank=rerank, return_properties=["kind"])
     scores = scored(found.objects)
-    assert len(scores) == len(IDS)
-    assert next(iter(scores)) == IDS["red car"]  # the one hit by keyword, of which everything was read
-    assert list(scores.values())[1:] == [pytest.approx(LOWEST)] * (len(IDS) - 1)
+    assert list(scores)[:2] == [IDS["red car"], IDS["ship"]]  # of the hit by keyword all is read, of the other its clip
+    assert set(list(scores)[2:]) == {IDS["red ship"], IDS["green tree"]}
+    assert list(scores.values())[2:] == [pytest.approx(LOWEST)] * 2
 
 
 def test_graphql_reads_all_fields_whatever_the_search(fake: Stack, full: AnyCollection) -> None:
