@@ -48,8 +48,13 @@ func row(block *prismv1.Block, i int) []float32 {
 	return vector
 }
 
+// reported keeps the service's own words.
+func reported(e *prismv1.ItemError) error {
+	return fmt.Errorf("prism: %s: %s", codes.Code(e.Code), e.Message)
+}
+
 func itemError(e *prismv1.ItemError, item *prismv1.Item) error {
-	err := fmt.Errorf("prism: %s: %s", codes.Code(e.Code), e.Message)
+	err := reported(e)
 	digest := slices.ContainsFunc(item.Parts, func(p *prismv1.Part) bool { return p.GetDigest() != "" })
 	if digest && codes.Code(e.Code) == codes.Unimplemented {
 		return fmt.Errorf("%w: a blobHash property holds only a digest, send the whole object with its media (PUT)", err)

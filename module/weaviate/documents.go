@@ -37,7 +37,7 @@ func loadedProperties(results []search.Result) []any {
 	return properties
 }
 
-// completedProperties returns the properties of each result, with the fields that Weaviate has not read.
+// completeProperties adds to the properties of each result the fields that Weaviate has not read.
 //
 // A gRPC search reads what the user asked for and the one `property` of the rerank argument; the keyword search
 // within it reads everything. So results are looked at one by one. What is read here stays out of result.Schema,
@@ -46,35 +46,34 @@ func loadedProperties(results []search.Result) []any {
 // In a multi-tenant collection reading needs the tenant. Results of bm25 carry it and near* searches are remembered
 // (tenantOf), but nothing tells it for nearVector, nearObject and hybrid. Such a search is ranked by the fields that
 // Weaviate has read, which puts results without any last, and fails if it has read none of them for any result.
-func completedProperties(
-	ctx context.Context, class *models.Class, results []search.Result, fields []field, tenant string,
-) ([]any, error) {
-	properties := loadedProperties(results)
+func completeProperties(
+	ctx context.Context, class *models.Class, results []search.Result, properties []any, fields []field, tenant string,
+) error {
 	missing, some := lacking(properties, fields)
 	if len(missing) == 0 {
-		return properties, nil
+		return nil
 	}
 	names := settings{fields: fields}.names()
 	if tenant == "" && multiTenant(class) {
 		if !some {
-			return nil, fmt.Errorf("this kind of search does not tell modules its tenant, so that %q of %s cannot be read: "+
+			return fmt.Errorf("this kind of search does not tell modules its tenant, so that %q of %s cannot be read: "+
 				"return one of them, or name one as the property of rerank", names, class.Class)
 		}
-		return properties, nil
+		return nil
 	}
 	objects, err := host.Objects(ctx, identifiers(results, missing), tenant)
 	if err != nil {
-		return nil, fmt.Errorf("read %q of %d objects of %s: %w", names, len(missing), class.Class, err)
+		return fmt.Errorf("read %q of %d objects of %s: %w", names, len(missing), class.Class, err)
 	}
 	if len(objects) != len(missing) {
-		return nil, fmt.Errorf("read %q of %d objects of %s: got %d", names, len(missing), class.Class, len(objects))
+		return fmt.Errorf("read %q of %d objects of %s: got %d", names, len(missing), class.Class, len(objects))
 	}
 	for i, position := range missing {
 		if objects[i].Schema != nil { // nil: deleted since it was found
 			properties[position] = objects[i].Schema
 		}
 	}
-	return properties, nil
+	return nil
 }
 
 // lacking lists the results without one of the fields, and tells whether any result has any of them. A field that

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/weaviate/weaviate/entities/modulecapabilities"
 	"github.com/weaviate/weaviate/entities/moduletools"
 	"github.com/weaviate/weaviate/usecases/modulecomponents/arguments/nearImage"
@@ -96,8 +94,7 @@ func (m *vectorizer) query(ctx context.Context, items []*prismv1.Item, cfg modul
 		return nil, err
 	}
 	if len(response.Errors) > 0 {
-		first := response.Errors[0]
-		return nil, fmt.Errorf("prism: %s: %s", codes.Code(first.Code), first.Message)
+		return nil, reported(response.Errors[0])
 	}
 	if err := checkBlocks(request, response); err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ func (m *reranker) rerank(
 	tenant := searchedTenant(results, near)
 	properties := loadedProperties(results)
 	if !arguments.loaded {
-		if properties, err = completedProperties(ctx, class, results, s.fields, tenant); err != nil {
+		if err := completeProperties(ctx, class, results, properties, s.fields, tenant); err != nil {
 			return nil, err
 		}
 	}

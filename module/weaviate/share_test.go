@@ -52,6 +52,13 @@ func (s *sharing) held() int {
 	return len(s.calls)
 }
 
+func (s *sharing) expectHeld(t *testing.T, want int) {
+	t.Helper()
+	if got := s.held(); got != want {
+		t.Errorf("%d held, want %d", got, want)
+	}
+}
+
 var shared3 = []target{{name: "a"}, {name: "bb"}, {name: "ccc"}}
 
 func (s *sharers) start(ctx context.Context, own target) {
@@ -90,8 +97,9 @@ func TestTargetsThatComeTogetherShareOneComputation(t *testing.T) {
 		}
 		s.group.Wait()
 		s.expect(t, []string{"a", "bb", "ccc"})
-		if len(s.results) != 3 || s.held() != 0 {
-			t.Errorf("%v, %v", s.results, s.held())
+		s.expectHeld(t, 0)
+		if len(s.results) != 3 {
+			t.Errorf("%v", s.results)
 		}
 	})
 }
@@ -104,9 +112,7 @@ func TestTargetsThatComeOneAfterTheOtherShareOneComputation(t *testing.T) {
 			s.group.Wait()
 		}
 		s.expect(t, []string{"a", "bb", "ccc"})
-		if s.held() != 0 {
-			t.Errorf("%v", s.held())
-		}
+		s.expectHeld(t, 0)
 	})
 }
 
@@ -115,14 +121,10 @@ func TestAResultThatNobodyFetchesVanishes(t *testing.T) {
 		s := &sharers{}
 		s.start(t.Context(), shared3[0])
 		s.group.Wait()
-		if s.held() != 1 {
-			t.Errorf("%v", s.held())
-		}
+		s.expectHeld(t, 1)
 		time.Sleep(shareLifetime)
 		synctest.Wait()
-		if s.held() != 0 {
-			t.Errorf("%v", s.held())
-		}
+		s.expectHeld(t, 0)
 	})
 }
 

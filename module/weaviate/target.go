@@ -54,11 +54,12 @@ func union(targets []target) []field {
 // their names, that read the fields they have in common in the same order.
 func sharedTargets(class *models.Class, own target) []target {
 	all := []target{own}
-	for _, name := range slices.Sorted(maps.Keys(configs(class))) {
+	ours := configs(class)
+	for _, name := range slices.Sorted(maps.Keys(ours)) {
 		if name == own.name {
 			continue
 		}
-		s, err := vectorSettings(class, configs(class)[name])
+		s, err := vectorSettings(class, ours[name])
 		if err != nil {
 			continue // reported by this target's own call
 		}

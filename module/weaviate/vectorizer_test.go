@@ -84,9 +84,7 @@ func TestOneCallServesAllTargetsOfABatch(t *testing.T) {
 	if asked := fake.asked(); len(asked) != 1 || len(asked[0].Targets) != 4 || len(asked[0].Items[0].Parts) != 2 {
 		t.Errorf("%v", asked)
 	}
-	if m.sharing.held() != 0 {
-		t.Errorf("%v", m.sharing.held())
-	}
+	m.sharing.expectHeld(t, 0)
 }
 
 func TestOneCallServesAllTargetsOfAnObject(t *testing.T) {

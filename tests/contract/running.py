@@ -16,9 +16,13 @@ from typing import Any, Self
 
 import grpc
 import httpx
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from weaviate_prism.config import Settings
+from weaviate_prism.models.base import Prepared
+from weaviate_prism.models.fake import FakeEmbedder
 from weaviate_prism.server.app import Service
 
 WAIT = 60.0
@@ -81,6 +85,21 @@ def recorded(running: InProcess, monkeypatch: pytest.MonkeyPatch, method: str) -
 
     monkeypatch.setattr(running.service.engine, method, record)
     return calls
+
+
+def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]]:
+    """While the event is not set, the embedder does not answer; the sizes are of the batches it got from now on."""
+    free = threading.Event()
+    sizes: list[int] = []
+    original = FakeEmbedder.forward
+
+    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        sizes.append(len(batch))
+        assert free.wait(WAIT)
+        return original(model, batch)
+
+    monkeypatch.setattr(FakeEmbedder, "forward", forward)
+    return free, sizes
 
 
 class Subprocess:

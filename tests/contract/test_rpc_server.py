@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
 from functools import partial
 
 import grpc
-import numpy as np
-import numpy.typing as npt
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from contract.running import WAIT, InProcess, until
+from contract.running import WAIT, InProcess, held_up, until
 from contract.test_rpc_vectorize import data, item, refused, request, text
-from weaviate_prism.models.base import Prepared
-from weaviate_prism.models.fake import FakeEmbedder
 from weaviate_prism.server import rpc_server
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
@@ -106,11 +100,10 @@ def test_too_many_of_anything_are_refused_before_a_look_and_hold_nobody_up(metho
         assert time.process_time() - began < 0.3
 
 
-def test_messages_in_the_service_have_a_limit_together(held_up: threading.Event) -> None:
+def test_messages_in_the_service_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same as bodies at the HTTP doors, and with them."""
-    held_up.set()
     with InProcess(max_queue_bytes=100_000) as running:
-        held_up.clear()
+        free, _ = held_up(monkeypatch)
         stub = pb_grpc.VectorizerStub(running.channel)
         large = request(item(text("x" * 60_000)))
         first = stub.Vectorize.future(large)
@@ -118,37 +111,22 @@ def test_messages_in_the_service_have_a_limit_together(held_up: threading.Event)
         assert "max_queue_bytes" in refused(lambda: stub.Vectorize(large), Code.RESOURCE_EXHAUSTED)
         assert running.http.post("/vectorize", json={"texts": ["x" * 60_000]}).status_code == 429
         assert info(running).ready
-        held_up.set()
+        free.set()
         assert first.result().blocks
         until(lambda: running.service.requests.bytes_in_flight == 0)
         assert stub.Vectorize(large).blocks
 
 
-def test_calls_at_once_have_a_limit(held_up: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_at_once_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc_server, "MOST_CALLS", 2)
-    held_up.set()
     with InProcess() as running:
-        held_up.clear()
+        free, _ = held_up(monkeypatch)
         stub = pb_grpc.VectorizerStub(running.channel)
         calls = [stub.Vectorize.future(request(item(text(str(number))))) for number in range(2)]
         until(lambda: running.service.requests.in_flight == 2)
         refused(lambda: info(running), Code.RESOURCE_EXHAUSTED)
-        held_up.set()
+        free.set()
         assert all(call.result().blocks for call in calls)
-
-
-@pytest.fixture
-def held_up(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """While it is not set, the embedder does not answer."""
-    free = threading.Event()
-    original = FakeEmbedder.forward
-
-    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        assert free.wait(WAIT)
-        return original(model, batch)
-
-    monkeypatch.setattr(FakeEmbedder, "forward", forward)
-    return free
 
 
 def info(running: InProcess) -> pb.InfoResponse:
@@ -174,17 +152,8 @@ def test_work_that_cannot_meet_its_deadline_ends_in_time() -> None:
 
 
 def test_a_cancelled_call_costs_the_next_one_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    cancelled = threading.Event()
-    original = FakeEmbedder.forward
-
-    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        seen.append(len(batch))
-        assert cancelled.wait(WAIT)
-        return original(model, batch)
-
     with InProcess(batch_cost=64) as running:
-        monkeypatch.setattr(FakeEmbedder, "forward", forward)
+        cancelled, seen = held_up(monkeypatch)
         stub = pb_grpc.VectorizerStub(running.channel)
         calls = [
             stub.Vectorize.future(request(*(item(text(f"{call} {number}")) for number in range(20))))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -12,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from contract.running import WAIT, InProcess, recorded, until
+from contract.running import InProcess, held_up, recorded, until
 from contract.samples import b64, clip, picture
 from contract.test_vectorize import post
-from weaviate_prism.models.base import Prepared
-from weaviate_prism.models.fake import FakeEmbedder
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 from weaviate_prism.values import Priority, Task
@@ -231,17 +227,8 @@ def test_a_long_name_does_not_break_the_status(vectorizer: pb_grpc.VectorizerStu
 
 def test_concurrent_calls_share_device_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """BatchStream sends ten objects at a time; the model shall not see them so."""
-    batches: list[int] = []
-    queued = threading.Event()
-    original = FakeEmbedder.forward
-
-    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        batches.append(len(batch))
-        assert queued.wait(WAIT)
-        return original(model, batch)
-
     with InProcess() as running:
-        monkeypatch.setattr(FakeEmbedder, "forward", forward)
+        queued, batches = held_up(monkeypatch)
         stub = pb_grpc.VectorizerStub(running.channel)
         calls = [
             stub.Vectorize.future(request(*(item(text(f"{call} {number}")) for number in range(10))))

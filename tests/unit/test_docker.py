@@ -55,14 +55,6 @@ def test_variables_of_the_images_are_settings() -> None:
         assert variables <= {env_of(field.name) for field in dataclasses.fields(Settings)}
 
 
-@pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    made = Workshop(tmp_path)
-    made.release(VERSION)
-    made.pin()
-    return made
-
-
 def collect(workshop: Workshop, folder: Path) -> subprocess.CompletedProcess[str]:
     command = ("sh", str(DOCKER / "licenses.sh"), str(workshop.output), str(folder))
     return subprocess.run(command, env=workshop.environment, capture_output=True, text=True, check=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
 import pytest
 
+from engines import running
 from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
@@ -29,18 +29,6 @@ from weaviate_prism.errors import (
 from weaviate_prism.models import fake
 from weaviate_prism.models.registry import Models
 from weaviate_prism.values import LOWEST_SCORE, Image, Item, Modality, Priority, Target, Task, Text, Vector
-
-FAKE = Settings(embedder="fake", reranker="fake")
-
-
-@asynccontextmanager
-async def running(settings: Settings = FAKE) -> AsyncIterator[Engine]:
-    engine = Engine(settings)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def texts(*words: str) -> list[Item | PrismError]:
@@ -114,7 +102,7 @@ async def test_a_target_reads_its_fields_only() -> None:
 
 
 async def test_a_text_over_the_limit_is_refused_by_name() -> None:
-    async with running(Settings(embedder="fake", reranker="fake", max_text_bytes=10)) as engine:
+    async with running(max_text_bytes=10) as engine:
         (error, fine) = await vectorize(engine, texts("ä" * 6, "a" * 10))
     assert isinstance(error, TooLarge)
     assert "12 bytes" in error.message
@@ -123,7 +111,7 @@ async def test_a_text_over_the_limit_is_refused_by_name() -> None:
 
 
 async def test_requests_that_cannot_be_served_at_all_are_raised() -> None:
-    async with running(Settings(embedder="fake", reranker="none", max_items=3, max_queue=2)) as engine:
+    async with running(reranker="none", max_items=3, max_queue=2) as engine:
         with pytest.raises(NotFound, match="'fake'"):
             await vectorize(engine, texts("red"), target=Target(model="other"))
         with pytest.raises(TooLarge, match="max_items"):
@@ -215,8 +203,7 @@ async def test_scores_come_back_in_request_order() -> None:
 async def test_a_bad_document_keeps_its_place_or_is_ranked_last() -> None:
     bad = Item((Image(b"no picture"),))
     for policy, expected in (("fail", InvalidInput), ("last", float)):
-        settings = Settings(embedder="none", reranker="fake", rerank_bad_document=policy)  # type: ignore[arg-type]
-        async with running(settings) as engine:
+        async with running(embedder="none", rerank_bad_document=policy) as engine:
             answers = await engine.rerank(Item((Text("red"),)), [*texts("red"), bad], deadline=time.monotonic() + 30)
             last = engine.metrics.registry.get_sample_value("prism_documents_ranked_last_total")
         assert answers[0] == 1.0
@@ -226,7 +213,7 @@ async def test_a_bad_document_keeps_its_place_or_is_ranked_last() -> None:
 
 
 async def test_a_fault_of_ours_is_never_ranked_last() -> None:
-    async with running(Settings(embedder="none", reranker="fake", rerank_bad_document="last")) as engine:
+    async with running(embedder="none", rerank_bad_document="last") as engine:
         answers = await rerank(engine, "red", fake.FAIL)
     assert isinstance(answers[0], Internal)
 
@@ -238,7 +225,7 @@ async def test_a_bad_query_fails_the_request_by_name() -> None:
 
 
 async def test_what_cannot_be_done_in_time_is_refused_in_time() -> None:
-    async with running(Settings(embedder="fake:300,0", reranker="none")) as engine:
+    async with running(embedder="fake:300,0", reranker="none") as engine:
         started = time.monotonic()
         (error,) = await vectorize(engine, texts("slow"), seconds=0.05)
         assert isinstance(error, DeadlineExceeded)
@@ -279,7 +266,7 @@ async def test_a_dead_cpu_thread_is_a_failure(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_query_overtakes_a_bulk_import() -> None:
-    async with running(Settings(embedder="fake:20,5", reranker="none", batch_cost=4)) as engine:
+    async with running(embedder="fake:20,5", reranker="none", batch_cost=4) as engine:
         bulk = asyncio.ensure_future(vectorize(engine, texts(*(f"item-{i}" for i in range(60)))))
         await until(lambda: depth(engine) > 20)
         await vectorize(engine, texts("query"), task=Task.QUERY, priority=Priority.QUERY)
@@ -289,7 +276,7 @@ async def test_a_query_overtakes_a_bulk_import() -> None:
 
 
 async def test_abandoned_work_is_not_done() -> None:
-    async with running(Settings(embedder="fake:10,10", reranker="none", batch_cost=4)) as engine:
+    async with running(embedder="fake:10,10", reranker="none", batch_cost=4) as engine:
         bulk = asyncio.ensure_future(vectorize(engine, texts(*(f"item-{i}" for i in range(500)))))
         await until(lambda: depth(engine) > 20)
         bulk.cancel()
@@ -299,7 +286,7 @@ async def test_abandoned_work_is_not_done() -> None:
 
 
 async def test_readiness_follows_the_models() -> None:
-    engine = Engine(FAKE)
+    engine = Engine(Settings(embedder="fake", reranker="fake"))
     assert not engine.ready()
     with pytest.raises(Unavailable, match="loading"):
         await vectorize(engine, texts("red"))

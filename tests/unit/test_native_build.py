@@ -19,15 +19,6 @@ OLDER = "1.38.11"
 FAST = "--fast-blob-check"
 
 
-@pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    """With Weaviate's pinned release."""
-    made = Workshop(tmp_path)
-    made.release(VERSION)
-    made.pin()
-    return made
-
-
 def told(executable: Path, *blobs: str) -> list[str]:
     return subprocess.run((executable, *blobs), capture_output=True, text=True, check=True).stdout.splitlines()
 

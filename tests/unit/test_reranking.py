@@ -9,16 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from engines import running
 from media import encoded, noise
-from unit.test_engine import rerank, running, texts
+from unit.test_engine import rerank, texts
 from weaviate_prism import stages
-from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, Overloaded, PrismError, TooLarge
 from weaviate_prism.values import Image, Item, Text
 
 SIDE = 100  # of the largest picture allowed
-SETTINGS = Settings(embedder="none", reranker="fake", max_image_pixels=SIDE * SIDE)
+SETTINGS = {"embedder": "none", "max_image_pixels": SIDE * SIDE}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_bad_documents_leave_their_neighbours_room(monkeypatch: pytest.Mon
     monkeypatch.setattr("weaviate_prism.room.PATIENCE_SECONDS", 1.0)
     good = Image(largest(), "good")
     bad = Item((good, Image(good.data[:200], "bad")))
-    async with running(SETTINGS) as engine:
+    async with running(**SETTINGS) as engine:
         answers = await ask(engine, Item((Text("q"),)), *[bad] * 20, *[Item((good,))] * 3)
     assert all(isinstance(answer, InvalidInput) and answer.message.startswith("bad: ") for answer in answers[:20])
     assert all(isinstance(answer, float) for answer in answers[20:])
@@ -52,7 +52,7 @@ async def test_bad_documents_leave_their_neighbours_room(monkeypatch: pytest.Mon
 async def test_a_bad_query_keeps_no_room() -> None:
     good = Image(largest(), "good")
     bad = Item((good, Image(good.data[:-200], "bad")))  # its header is whole
-    async with running(SETTINGS) as engine:
+    async with running(**SETTINGS) as engine:
         with pytest.raises(InvalidInput, match="query: bad: ") as raised:
             await ask(engine, bad, *texts("d"))
         assert not engine._intake._decoder._budget._held
@@ -60,7 +60,7 @@ async def test_a_bad_query_keeps_no_room() -> None:
 
 
 async def test_a_query_of_more_pictures_than_may_be_kept_is_refused_before_they_are_decoded() -> None:
-    async with running(SETTINGS) as engine:
+    async with running(**SETTINGS) as engine:
         assert await ask(engine, Item((Image(largest()),) * 4), *texts("d")) == [0.0]
         with pytest.raises(TooLarge, match=r"query: .* 50000 pixels together .* 40000 \(4 times max_image_pixels\)"):
             await ask(engine, Item((Image(largest()),) * 5), *texts("d"))
@@ -71,13 +71,13 @@ async def test_queries_of_largest_pictures_are_all_answered(cores: int, monkeypa
     """Five times as many as there is room for, with documents that need room as well."""
     monkeypatch.setattr(stages, "usable_cores", lambda: cores)
     picture = Item((Image(largest()),))
-    async with running(SETTINGS) as engine:
+    async with running(**SETTINGS) as engine:
         asked = (ask(engine, picture, picture, *texts("d")) for _ in range(40))
         assert await asyncio.gather(*asked) == [[1.0, 0.0]] * 40
 
 
 async def test_the_queue_is_bounded_while_queries_are_decoded() -> None:
-    async with running(Settings(embedder="none", reranker="fake:20,0", max_queue=100)) as engine:
+    async with running(embedder="none", reranker="fake:20,0", max_queue=100) as engine:
         documents = [str(number) for number in range(50)]
         calls = [rerank(engine, "q", *documents) for _ in range(10)]
         answers = await asyncio.gather(*calls, return_exceptions=True)

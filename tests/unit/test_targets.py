@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from contract.samples import picture
+from engines import running
 from weaviate_prism.ahead import BULK_BYTES, PREPARED_AHEAD
-from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Internal, InvalidInput, NotFound, Overloaded, PrismError, TooLarge
 from weaviate_prism.intake import Intake
@@ -28,16 +27,6 @@ RED, BLUE = Image(picture("red"), "still"), Image(picture("blue"), "cover")
 TITLE = Text("a red square", "title")
 DAMAGED = Image(picture("red")[:40], "broken")
 MEAN = Target(fusion=Fusion.MEAN)
-
-
-@asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Engine]:
-    engine = Engine(Settings(**{"embedder": "fake", "reranker": "none", **settings}))
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 async def vectorize(engine: Engine, items: Sequence[Item], *targets: Target) -> list[list[Vector | PrismError]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from contract.samples import picture
-from weaviate_prism.config import Settings
+from engines import running
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, PrismError, TooLarge
 from weaviate_prism.models import fake
@@ -24,16 +23,6 @@ from weaviate_prism.values import Fusion, Image, Item, Priority, Target, Task, T
 from weaviate_prism.vectorizing import CHARACTERS, TOGETHER, units_of
 
 RED = Item((Image(picture("red")),))
-
-
-@asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Engine]:
-    engine = Engine(Settings(**{"embedder": "fake", "reranker": "none", **settings}))
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def numbered(*numbers: int) -> list[Item]:

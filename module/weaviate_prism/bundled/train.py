@@ -12,6 +12,7 @@ import argparse
 import logging
 import time
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from weaviate_prism.bundled.directories import save_embedder, save_reranker
 from weaviate_prism.bundled.embedding import learn_to_embed, world_vectors
 from weaviate_prism.bundled.library import Library
 from weaviate_prism.bundled.pages import Writer
-from weaviate_prism.bundled.ranking import BROAD, CLIPS, PAIRS, learn_to_rank
+from weaviate_prism.bundled.ranking import BROAD, CLIPS, PAIRS, Course, learn_to_rank
 from weaviate_prism.bundled.scenes import KINDS, Scene, all_facts
 from weaviate_prism.bundled.schedule import Clock
 from weaviate_prism.bundled.seeing import learn_to_see, training_scenes
@@ -79,23 +80,32 @@ def _rank(
     reranker: Qwen3VLForConditionalGeneration, tokens: Qwen2Tokenizer, vectors: torch.Tensor, recipe: Recipe
 ) -> None:
     """Learn to compare on the tower as it is, make the tower finer, go on with what it sees then."""
-    tower, language = reranker.model.visual, reranker.model.language_model
-    yes, no = (tokens.convert_tokens_to_ids(word) for word in ("yes", "no"))
+    tower = reranker.model.visual
+    practise = partial(_practise, reranker, tokens, vectors)
     library = _library(tokens, tower, SEED, 4_000, 800)
-    library.add_confusions(vectors)
-    clock = Clock("comparing", recipe.comparing_schedule, SEED, stop=recipe.comparing)
-    learn_to_rank(language, library, (yes, no), BROAD, clock)
+    practise(library, BROAD, Clock("comparing", recipe.comparing_schedule, SEED, stop=recipe.comparing))
     clock = Clock("seeing finer", recipe.seeing_finer, SEED + 1)
     learn_to_see(tower, *training_scenes(2, 10_000, 600), clock, emphasis=4.0)
     library = _library(tokens, tower, SEED + 1, 5_000, 800)
-    library.add_confusions(vectors)
-    learn_to_rank(language, library, (yes, no), BROAD, Clock("ranking", recipe.ranking, SEED))
+    practise(library, BROAD, Clock("ranking", recipe.ranking, SEED))
     library = _library(tokens, tower, SEED + 2, 5_000, 1_500)
-    library.add_confusions(vectors)
-    learn_to_rank(language, library, (yes, no), PAIRS, Clock("ranking pairs", recipe.ranking_pairs, SEED))
+    practise(library, PAIRS, Clock("ranking pairs", recipe.ranking_pairs, SEED))
     library = _library(tokens, tower, SEED + 17, 8_000, 2_500)
+    practise(library, CLIPS, Clock("ranking clips", recipe.ranking_clips, SEED))
+
+
+def _practise(
+    reranker: Qwen3VLForConditionalGeneration,
+    tokens: Qwen2Tokenizer,
+    vectors: torch.Tensor,
+    library: Library,
+    course: Course,
+    clock: Clock,
+) -> None:
+    """Learn to rank, also against what the embedder, by its `vectors`, takes for the same."""
+    yes, no = (tokens.convert_tokens_to_ids(word) for word in ("yes", "no"))
     library.add_confusions(vectors)
-    learn_to_rank(language, library, (yes, no), CLIPS, Clock("ranking clips", recipe.ranking_clips, SEED))
+    learn_to_rank(reranker.model.language_model, library, (yes, no), course, clock)
 
 
 def _lines() -> list[str]:
