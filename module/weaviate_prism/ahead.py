@@ -17,7 +17,8 @@ from weaviate_prism.models.base import Prepared
 # while the device runs one, the next is made ready.
 PREPARED_AHEAD = 512
 
-# A picture of 640x480 takes 7.4 MB, one of 1,800 tokens 43 MB. Texts count nothing: 8,192 tokens are 0.2 MB.
+# A picture of 1,800 tokens takes 43 MB as floats, 640x480 7.4 MB; an eighth as bytes (`models/patches.py`).
+# Texts count nothing: 8,192 tokens are 0.2 MB.
 MEDIA_BYTES = 48_000_000
 
 # 2 GB in all, each kind of work its own, so that a query never waits for what bulk inserts hold. A batch on a GPU
@@ -108,6 +109,4 @@ class Reservation:
 
 def size_of(prepared: Prepared | PrismError) -> int:
     """Bytes of its arrays and tensors."""
-    if isinstance(prepared, PrismError):
-        return 0
-    return sum(getattr(feature, "nbytes", 0) for feature in prepared.features.values())
+    return 0 if isinstance(prepared, PrismError) else prepared.nbytes

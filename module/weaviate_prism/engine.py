@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from weaviate_prism import __version__, video
+from weaviate_prism import __version__, reranking, vectorizing, video
 from weaviate_prism.admission import Admission
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, NotFound, PrismError, Unavailable, Unsupported
@@ -23,12 +23,10 @@ from weaviate_prism.intake import Intake, check_count, check_instruction
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, Reranker
 from weaviate_prism.models.registry import Models, is_fake, load_models
-from weaviate_prism.reranking import Reranking
 from weaviate_prism.room import until
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import EngineInfo, Fusion, Item, Modality, ModelInfo, Priority, Target, Task, Text, Vector
-from weaviate_prism.vectorizing import Request, Vectorizing
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +46,8 @@ class Engine:
         self._stages = Stages(settings, self.metrics, self._fail_from_thread)
         self._intake = Intake(settings, self.metrics)
         parts = (self._intake, self._stages, Admission(settings, self.metrics))
-        self._vectorizing = Vectorizing(settings, self.metrics, *parts)
-        self._reranking = Reranking(settings, self.metrics, *parts)
+        self._vectorizing = vectorizing.Vectorizing(settings, self.metrics, *parts)
+        self._reranking = reranking.Reranking(settings, self.metrics, *parts)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -112,7 +110,7 @@ class Engine:
         embedder = self._embedder()
         check_rows(len(items), len(targets), self.settings)
         fusions = [self._fusion(number, target, embedder, len(items)) for number, target in enumerate(targets)]
-        request = Request(embedder, task, targets, fusions, ticket(priority, deadline))
+        request = vectorizing.Request(embedder, task, targets, fusions, ticket(priority, deadline))
         self._intake.count(embedder.info.kind, items)
         with until(deadline):
             return await self._vectorizing.vectorize(items, request)
@@ -138,9 +136,9 @@ class Engine:
         reranker = self._reranker(model)
         check_count(len(documents), self.settings)
         check_instruction(instruction)
-        due = ticket(Priority.QUERY, deadline)
+        request = reranking.Request(reranker, instruction, ticket(Priority.QUERY, deadline))
         with until(deadline):
-            return await self._reranking.rerank(reranker, query, documents, instruction, due)
+            return await self._reranking.rerank(query, documents, request)
 
     async def run_in_pool(self, function: Callable[..., T], *args: Any, deadline: float) -> T:
         """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding.

@@ -61,13 +61,13 @@ class Intake:
         for modality, parts in modalities.items():
             self._metrics.items.labels(kind, modality).inc(parts)
 
-    def decode(self, parts: Sequence[Part]) -> list[Content]:
-        """Texts as they are, pictures and clips decoded.
+    def decode(self, parts: Sequence[Part], patched: Callable[[Content], Content]) -> list[Content]:
+        """Texts as they are, pictures and clips decoded, then `patched` by the model.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        return _of_each(parts, self.decode_part)
+        return _of_each(parts, lambda part: patched(self.decode_part(part)))
 
     def pixels(self, parts: Sequence[Part]) -> int:
         """How many pixels `decode` would decode; reads headers and packets.
@@ -157,6 +157,10 @@ def digest(part: Part) -> Digest:
     """What tells contents apart: modality and BLAKE2b of the bytes."""
     data = encoded(part.text) if isinstance(part, Text) else part.data
     return part.modality, hashlib.blake2b(data, digest_size=20).digest()
+
+
+def has_media(parts: Iterable[Part]) -> bool:
+    return any(not isinstance(part, Text) for part in parts)
 
 
 def size_of(part: Part) -> int:

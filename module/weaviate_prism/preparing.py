@@ -2,21 +2,22 @@
 
 All inputs of an item, or of several short texts, are prepared by one job of a CPU thread, and what is decoded
 is dropped as soon as nothing else in that job reads it: each thread has the media of one input in memory,
-seldom more, however many targets read them.
+seldom more, however many targets read them. Where the model takes patches, those are what is shared, and the
+decoded picture is gone as soon as they are made.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
-from weaviate_prism.intake import Digest, Intake, name_of
+from weaviate_prism.intake import Digest, Intake, has_media, name_of
 from weaviate_prism.models.base import Content, Embedder, Prepared
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import Part, Task, Text
+from weaviate_prism.values import Part, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Input:
 
     @property
     def has_media(self) -> bool:
-        return any(not isinstance(part, Text) for part in self.parts)
+        return has_media(self.parts)
 
 
 async def prepare_together(
@@ -51,7 +52,7 @@ async def prepare_together(
 
 def prepare_all(inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake) -> list[Prepared | PrismError]:
     """Runs on one CPU thread. An error of an input with several parts names the part."""
-    decoder = OnceDecoder(intake, inputs)
+    decoder = OnceDecoder(lambda part: embedder.patched(intake.decode_part(part)), inputs)
     prepared: list[Prepared | PrismError] = []
     for each in inputs:
         try:
@@ -64,8 +65,8 @@ def prepare_all(inputs: Sequence[Input], embedder: Embedder, task: Task, intake:
 class OnceDecoder:
     """Decodes each content once, whether it succeeds or not, and drops it with the last input that reads it."""
 
-    def __init__(self, intake: Intake, inputs: Sequence[Input]) -> None:
-        self._intake = intake
+    def __init__(self, decode: Callable[[Part], Content], inputs: Sequence[Input]) -> None:
+        self._decode = decode
         self._readers = Counter(digest for each in inputs for digest in each.digests)
         self._known: dict[Digest, Content | PrismError] = {}
 
@@ -85,7 +86,7 @@ class OnceDecoder:
     def _read(self, part: Part, digest: Digest) -> Content | PrismError:
         if digest not in self._known:
             try:
-                self._known[digest] = self._intake.decode_part(part)
+                self._known[digest] = self._decode(part)
             except PrismError as error:
                 self._known[digest] = error.bare()
         self._readers[digest] -= 1

@@ -179,7 +179,7 @@ class Stage(Generic[P, R]):
 
     def _fit_for_client(self, error: BaseException) -> PrismError:
         if isinstance(error, PrismError):
-            return error
+            return error.bare()
         if isinstance(error, MemoryError):
             return TooLarge("does not fit into the memory that is left")
         log.error("%s failed", self.name, exc_info=error)
@@ -284,7 +284,7 @@ async def all_done(futures: Sequence[Future[Any]]) -> None:
 def checked(future: Future[Answer], info: ModelInfo) -> Answer | PrismError:
     """The finite answer of a job that has ended, or its error."""
     if isinstance(error := future.exception(), PrismError):
-        return error.bare()
+        return error
     answer = future.result()
     if not np.isfinite(answer).all() or (answer.ndim and not answer.any()):
         return Internal(f"{info.name} answered with numbers that are not finite, or all zero")

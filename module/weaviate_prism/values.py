@@ -127,6 +127,7 @@ class ModelInfo:
     dtype: str
     device: str
     prompts: tuple[str, ...] = ()  # names of the prompts that the model brings
+    tier: str = "standard"  # how it is computed; see `models.tiers`
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
 from weaviate_prism.fusion import finished, mean, part_weights
-from weaviate_prism.intake import Digest, Intake, digest, name_of, size_of
+from weaviate_prism.intake import Digest, Intake, digest, has_media, name_of, size_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder
 from weaviate_prism.preparing import Input, prepare_together
 from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Text, Vector
+from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Vector
 
 # Hashing this much takes about 0.2 ms: more is not done on the event loop.
 HASH_INLINE_BYTES = 256 * 1024
@@ -187,7 +187,7 @@ def units_of(
 def weight_of(item: Item | PrismError, count: int) -> int:
     """How much of a unit an item of so many inputs is: as many texts of few characters take as long to prepare."""
     parts = () if isinstance(item, PrismError) else item.parts
-    if any(not isinstance(part, Text) for part in parts):
+    if has_media(parts):
         return TOGETHER
     return max(count, 1) + sum(map(size_of, parts)) // CHARACTERS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
 import pytest
 
 from weaviate_prism.ahead import MEDIA_BYTES, Ahead, Places
@@ -71,7 +70,7 @@ async def test_who_gives_up_at_the_head_lets_those_behind_in() -> None:
 
 
 def prepared(size: int) -> Prepared:
-    return Prepared({"pixel_values": np.zeros(size, dtype=np.uint8), "task": "document"}, 1, None)
+    return Prepared({}, 1, None, nbytes=size)
 
 
 class Job:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image as Picture
 
-from weaviate_prism.values import ModelInfo, Task
+from weaviate_prism.values import Modality, ModelInfo, Task
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -33,7 +33,18 @@ class Clip:
     indices: tuple[int, ...]  # which frames of the whole video these are
 
 
-Content: TypeAlias = str | Picture | Clip
+@dataclass(eq=False, slots=True)
+class Patches:
+    """A picture or clip as the vision tower of one model reads it; shared by all inputs that have it."""
+
+    modality: Modality
+    pixels: Any  # torch.uint8 [patches, values of a patch]
+    grid: tuple[int, int, int]  # frames of patches, rows and columns in each
+    seconds: tuple[float, ...] = ()  # when each frame of patches of a clip is shown
+    seen: tuple[Any, ...] = ()  # what the tower made of it, once it has; read and written by the device thread only
+
+
+Content: TypeAlias = str | Picture | Clip | Patches
 """One decoded part. A picture is RGB, upright, without alpha."""
 
 
@@ -45,9 +56,10 @@ class Prepared:
     what a batch takes is its largest cost times its length, because rows are padded.
     """
 
-    features: dict[str, Any]
+    features: Any
     cost: int
     group: Hashable
+    nbytes: int = 0  # of its arrays and tensors
 
 
 class Embedder(Protocol):
@@ -62,6 +74,15 @@ class Embedder(Protocol):
     @property
     def joint(self) -> bool:
         """Whether one input may have several parts (one message) or has exactly one."""
+
+    def patched(self, content: Content) -> Content:
+        """A picture or clip as patches, where the model takes those from whoever decoded it. Thread-safe.
+
+        Made once for all inputs that have it; `prepare` takes either.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         """Tokens and patches of one input. Thread-safe.
@@ -78,6 +99,9 @@ class Reranker(Protocol):
     """Scores pairs of query and document."""
 
     info: ModelInfo
+
+    def patched(self, content: Content) -> Content:
+        """See `Embedder.patched`."""
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         """Tokens and patches of one pair. Thread-safe.

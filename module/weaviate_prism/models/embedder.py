@@ -1,24 +1,26 @@
-"""Any embedder that Sentence Transformers loads, through its public preprocess and forward (tier 0)."""
+"""Any embedder that Sentence Transformers loads."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
-from sentence_transformers.util import batch_to_device
 
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, Prepared
-from weaviate_prism.models.features import join, padding_of
-from weaviate_prism.models.preprocess import Preprocessor, clips_in
-from weaviate_prism.models.threads import forward_threads, use_threads
+from weaviate_prism.models.device import on_device
+from weaviate_prism.models.messages import Messages
+from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.standard import Standard
+from weaviate_prism.models.threads import forward_threads
+from weaviate_prism.models.tiers import Tier, fastest, samples
 from weaviate_prism.values import ModelInfo, Task
 
 # The prompts that `encode_query` and `encode_document` look for, in this order.
@@ -28,39 +30,36 @@ PROMPT_NAMES = {Task.QUERY: ("query",), Task.DOCUMENT: ("document", "passage", "
 class SentenceEmbedder:
     """Vectors equal to `SentenceTransformer.encode_query` / `encode_document` on the same weights."""
 
-    def __init__(self, model: SentenceTransformer, info: ModelInfo) -> None:
-        self.info = info
-        self._model = model.eval()
-        self._preprocessor = Preprocessor(model, info.max_tokens)
-        self._padding = padding_of(model)
+    def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
+        self.info = replace(info, tier=tier.name)
+        self._model = model
+        self._tier = tier
+        self._messages = Messages(model, info.max_tokens)
         self._threads = forward_threads(model)
         self.identity = _identity(model, info)
 
     @property
     def joint(self) -> bool:
-        return self._preprocessor.messages
+        return self._messages.used
+
+    def patched(self, content: Content) -> Content:
+        """See `models.base.Embedder`."""
+        return self._tier.patched(content)
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         """See `models.base.Embedder`."""
-        inputs = self._preprocessor
+        messages = self._messages
         if any(not isinstance(content, str) for content in contents):
             # media may not be cut away by a long text beside them
-            contents = [inputs.capped(content, self.info.max_tokens // 2) for content in contents]
-        content = [inputs.message("user", contents)] if inputs.messages else inputs.plain(contents[0])
-        prompt = inputs.instruction(instruction) or self._prompt(task)
-        return inputs.prepare(content, clips_in(contents), prompt=prompt, task=task.value)
+            contents = [messages.capped(content, self.info.max_tokens // 2) for content in contents]
+        source = [messages.message("user", contents)] if messages.used else messages.plain(contents[0])
+        prompt = messages.instruction(instruction) or self._prompt(task)
+        return self._tier.prepare(source, contents, prompt=prompt, task=task.value)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Embedder`."""
-        use_threads(self._threads)
-        features = join([prepared.features for prepared in batch], **self._padding)
-        options = {"task": features["task"]} if "task" in features else {}
-        try:
-            with torch.inference_mode():
-                features = self._model(batch_to_device(features, self._model.device), **options)
-                vectors: torch.Tensor = features["sentence_embedding"].float().cpu()
-        except RuntimeError as error:
-            raise loading.device_errors(error, self.info.device) from error
+        with on_device(self.info.device, self._threads):
+            vectors = self._tier.forward(batch).float().cpu()
         return np.asarray(vectors.numpy(), dtype=np.float32)
 
     def _prompt(self, task: Task) -> str | None:
@@ -96,7 +95,26 @@ def load(settings: Settings) -> SentenceEmbedder:
         device=device,
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
-    return SentenceEmbedder(model, info)
+    model.eval()
+    return fastest(
+        SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens)),
+        lambda: SentenceEmbedder(model, info, QwenVL(model, pooled(model), info.max_tokens)),
+        _answers,
+        info,
+    )
+
+
+def _answers(embedder: SentenceEmbedder) -> npt.NDArray[np.float32]:
+    """Unit vectors of the samples, for the proof of a faster tier; the standard one takes one kind of input at once."""
+    prepared = [
+        embedder.prepare([embedder.patched(content) for content in sample], task, instruction)
+        for sample in samples(embedder.info)
+        for task, instruction in ((Task.QUERY, "Find it."), (Task.DOCUMENT, ""))
+    ]
+    together = [prepared] if embedder.info.tier != Standard.name else [[each] for each in prepared]
+    vectors = np.concatenate([embedder.forward(batch) for batch in together])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _identity(model: Any, info: ModelInfo) -> str:

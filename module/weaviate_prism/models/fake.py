@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.models.base import Clip, Content, ModelError, Prepared
+from weaviate_prism.models.base import Clip, Content, ModelError, Patches, Prepared
 from weaviate_prism.values import Modality, ModelInfo, Task
 
 DIMENSIONS = 32
@@ -60,6 +60,9 @@ class FakeEmbedder:
         self.info = _info("embedder", DIMENSIONS)
         self._cost = cost
 
+    def patched(self, content: Content) -> Content:
+        return content
+
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         return Prepared({"words": [word for content in contents for word in _words(content)]}, _cost(contents), None)
 
@@ -74,6 +77,9 @@ class FakeReranker:
     def __init__(self, cost: FakeCost) -> None:
         self.info = _info("reranker", 0)
         self._cost = cost
+
+    def patched(self, content: Content) -> Content:
+        return content
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         asked = {word for content in query for word in _words(content)}
@@ -101,6 +107,7 @@ def _info(kind: str, dimensions: int) -> ModelInfo:
 def _words(content: Content) -> list[str]:
     if isinstance(content, str):
         return [content] if content in (FAIL, NAN) else content.lower().split() or [""]
+    assert not isinstance(content, Patches)  # `patched` makes none
     pixels = content.frames.tobytes() if isinstance(content, Clip) else content.tobytes()
     return [hashlib.blake2b(pixels, digest_size=16).hexdigest()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from sentence_transformers.util import is_sentence_transformer_model
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models.base import ModelError
-from weaviate_prism.scheduler import DeviceLost
 from weaviate_prism.values import Modality
 
 BUNDLED = {"scenes-embedder": bundled.EMBEDDER_DIR, "scenes-reranker": bundled.RERANKER_DIR}
@@ -119,18 +117,3 @@ def _fingerprint(directory: Path) -> str:
                 file.seek(max(0, path.stat().st_size - (1 << 20)))
                 seen.update(file.read())
     return seen.hexdigest()[:12]
-
-
-def device_errors(error: RuntimeError, device: str) -> Exception:
-    """What an error of a forward pass means for the scheduler.
-
-    Out of memory halves the batch (MemoryError); any other CUDA error sticks to the process (DeviceLost).
-    """
-    if isinstance(error, torch.OutOfMemoryError):
-        traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations
-        torch.cuda.empty_cache()
-        return MemoryError()
-    accelerator = getattr(torch, "AcceleratorError", ())
-    if device == "cuda" and (isinstance(error, accelerator) or "CUDA error" in str(error)):
-        return DeviceLost(str(error))
-    return error

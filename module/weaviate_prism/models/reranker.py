@@ -1,61 +1,64 @@
-"""Any cross-encoder that Sentence Transformers loads, through its public preprocess and forward (tier 0)."""
+"""Any cross-encoder that Sentence Transformers loads."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sentence_transformers import CrossEncoder
-from sentence_transformers.util import batch_to_device
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
-from weaviate_prism.models.features import join, padding_of
-from weaviate_prism.models.preprocess import Preprocessor, clips_in
-from weaviate_prism.models.threads import forward_threads, use_threads
+from weaviate_prism.models.device import on_device
+from weaviate_prism.models.messages import Messages
+from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
+from weaviate_prism.models.standard import Standard
+from weaviate_prism.models.threads import forward_threads
+from weaviate_prism.models.tiers import Tier, fastest, samples
 from weaviate_prism.values import ModelInfo
 
 
 class CrossEncoderReranker:
     """Scores equal to `CrossEncoder.predict` on the same weights."""
 
-    def __init__(self, model: CrossEncoder, info: ModelInfo, *, logits: bool) -> None:
-        self.info = info
-        self._model = model.eval()
+    def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
+        self.info = replace(info, tier=tier.name)
+        self._model = model
+        self._tier = tier
         self._activation = torch.nn.Identity() if logits else model.activation_fn
-        self._preprocessor = Preprocessor(model, info.max_tokens)
-        self._padding = padding_of(model)
+        self._messages = Messages(model, info.max_tokens)
         self._threads = forward_threads(model)
+
+    def patched(self, content: Content) -> Content:
+        """See `models.base.Reranker`."""
+        return self._tier.patched(content)
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         """See `models.base.Reranker`."""
-        inputs = self._preprocessor
+        messages = self._messages
         # A long query would push the whole document out of the window, and still get a plausible score.
         half = self.info.max_tokens // 2
-        query = [inputs.capped(content, half) for content in query]
-        if inputs.messages:
+        query = [messages.capped(content, half) for content in query]
+        if messages.used:
             if any(not isinstance(content, str) for content in document):
-                document = [inputs.capped(content, half // 2) for content in document]
-            pair: object = [inputs.message("query", query), inputs.message("document", document)]
+                document = [messages.capped(content, half // 2) for content in document]
+            pair: object = [messages.message("query", query), messages.message("document", document)]
         else:
             pair = (self._only_text(query), self._only_text(document))
-        prompt = inputs.instruction(instruction) or self._prompt()
-        return inputs.prepare(pair, clips_in([*query, *document]), prompt=prompt, task=None)
+        prompt = messages.instruction(instruction) or self._prompt()
+        return self._tier.prepare(pair, [*query, *document], prompt=prompt, task=None)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
-        use_threads(self._threads)
-        features = join([prepared.features for prepared in batch], **self._padding)
-        try:
-            with torch.inference_mode():
-                scores = self._model(batch_to_device(features, self._model.device))["scores"]
-                activated = self._activation(scores.float()).reshape(len(batch)).cpu()
-        except RuntimeError as error:
-            raise loading.device_errors(error, self.info.device) from error
+        with on_device(self.info.device, self._threads):
+            scores = self._tier.forward(batch)
+            activated = self._activation(scores.float()).reshape(len(batch)).cpu()
         return np.asarray(activated.numpy(), dtype=np.float32)
 
     def _prompt(self) -> str | None:
@@ -65,7 +68,7 @@ class CrossEncoderReranker:
     def _only_text(self, contents: Sequence[Content]) -> str:
         if len(contents) > 1:
             raise Unsupported(f"{self.info.name} takes one text on each side of a pair")
-        return self._preprocessor.text(contents[0])
+        return self._messages.text(contents[0])
 
 
 def load(settings: Settings) -> CrossEncoderReranker:
@@ -91,4 +94,20 @@ def load(settings: Settings) -> CrossEncoderReranker:
         device=device,
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
-    return CrossEncoderReranker(model, info, logits=settings.rerank_logits)
+    model.eval()
+    make = functools.partial(CrossEncoderReranker, model, info, logits=settings.rerank_logits)
+    return fastest(
+        make(Standard(model, "scores", info.max_tokens)),
+        lambda: make(QwenVL(model, yes_or_no(model), info.max_tokens)),
+        _answers,
+        info,
+    )
+
+
+def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
+    """Scores of the samples, for the proof of a faster tier; the standard one takes one kind of input at once."""
+    query, *documents = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
+    prepared = [reranker.prepare(query, document, "") for document in documents]
+    prepared += [reranker.prepare(document, query, "Judge it.") for document in documents]
+    together = [prepared] if reranker.info.tier != Standard.name else [[each] for each in prepared]
+    return np.concatenate([reranker.forward(batch) for batch in together])

@@ -1,0 +1,38 @@
+"""Running a model's forward pass: threads of torch, no gradients, and what its errors mean for the scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+
+import torch
+
+from weaviate_prism.models.threads import use_threads
+from weaviate_prism.scheduler import DeviceLost
+
+
+@contextlib.contextmanager
+def on_device(device: str, threads: int) -> Iterator[None]:
+    """
+    Raises:
+        MemoryError: the device has no memory left for this batch; a smaller one may fit.
+        DeviceLost: an error that sticks to the process.
+    """
+    use_threads(threads)
+    try:
+        with torch.inference_mode():
+            yield
+    except RuntimeError as error:
+        raise _meaning(error, device) from error
+
+
+def _meaning(error: RuntimeError, device: str) -> Exception:
+    if isinstance(error, torch.OutOfMemoryError):
+        traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations
+        torch.cuda.empty_cache()
+        return MemoryError()
+    accelerator = getattr(torch, "AcceleratorError", ())
+    if device == "cuda" and (isinstance(error, accelerator) or "CUDA error" in str(error)):
+        return DeviceLost(str(error))
+    return error

@@ -1,0 +1,97 @@
+"""From contents to what Sentence Transformers takes: explicit messages, in which no text can be anything but text.
+
+Plain strings are never handed to Sentence Transformers on their own: it opens those that look like a path
+or an address (`base/modality.py`, `is_image_url_or_path`). A text is always inside a message or a
+`{"text": ...}` input, which it takes as text whatever it says.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.base.modules import Transformer
+
+from weaviate_prism.errors import InvalidInput
+from weaviate_prism.models.base import Clip, Content, Patches
+
+Message = dict[str, Any]
+
+
+class Messages:
+    """Makes the inputs of one model. Thread-safe."""
+
+    def __init__(self, model: Any, max_tokens: int) -> None:
+        first = model[0]
+        self.used = "message" in model.modalities  # else inputs are of one modality (CLIP, SigLIP, text models)
+        self._max_tokens = max_tokens
+        self._flat = self.used and isinstance(first, Transformer) and first.input_formatter.message_format == "flat"
+        tokenizer = getattr(first, "tokenizer", None)
+        self._control_tokens = _control_tokens(tokenizer)
+        self._tokenizer = untruncated(tokenizer)
+
+    def message(self, role: str, contents: Sequence[Content]) -> Message:
+        """One chat message with the contents in their order."""
+        if self._flat:
+            return {"role": role, "content": "\n".join(self.text(content) for content in contents)}
+        return {"role": role, "content": [self._block(content) for content in contents]}
+
+    def plain(self, content: Content) -> Any:
+        """One input for a model without messages."""
+        return {"text": self.text(content)} if isinstance(content, str) else _media(content)[1]
+
+    def text(self, content: Content) -> str:
+        """A text in which no control token of the model is left: `<|im_end|>` becomes `< |im_end|>`.
+
+        transformers' own `sanitize_control_tokens` cannot be used: Sentence Transformers refuses it for
+        pairs (its check of the roles renders without tokenizing). Clean texts come through unchanged.
+        """
+        if not isinstance(content, str):
+            raise InvalidInput("the model takes only text here")
+        if self._control_tokens is None:
+            return content
+        return self._control_tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
+
+    def instruction(self, instruction: str) -> str:
+        """A client's instruction, which leaves room for what it is about."""
+        return self.text(self.capped(instruction, self._max_tokens // 4))
+
+    def capped(self, content: Content, tokens: int) -> Content:
+        """A text cut to so many tokens, so that what follows it in the prompt is not cut away; media as they are."""
+        if not isinstance(content, str) or self._tokenizer is None or len(content.encode(errors="replace")) <= tokens:
+            return content  # every token has at least one byte
+        offsets = self._tokenizer.encode(content, add_special_tokens=False).offsets
+        return content[: offsets[tokens][0]] if len(offsets) > tokens else content
+
+    def _block(self, content: Content) -> dict[str, Any]:
+        kind, value = ("text", self.text(content)) if isinstance(content, str) else _media(content)
+        return {"type": kind, kind: value}
+
+
+def untruncated(tokenizer: Any) -> Any:
+    """A copy of the Rust tokenizer behind it that neither cuts nor pads, or None; several threads may use it at once.
+
+    On the shared one, both are set anew by every call of the tokenizer.
+    """
+    backend = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    return backend
+
+
+def _media(content: Content) -> tuple[str, Any]:
+    if isinstance(content, Patches):
+        return content.modality.value, content
+    if isinstance(content, Clip):
+        return "video", torch.from_numpy(content.frames)
+    return "image", content
+
+
+def _control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """Special tokens that a client's text may not contain as such; in any case, since CLIP lower-cases first."""
+    tokens = [re.escape(token) for token in getattr(tokenizer, "all_special_tokens", None) or [] if len(token) > 1]
+    return re.compile("|".join(sorted(tokens, key=len, reverse=True)), re.IGNORECASE) if tokens else None

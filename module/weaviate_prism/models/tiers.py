@@ -1,0 +1,92 @@
+"""Ways to compute a model, and which one is taken: the fastest that proves at load to answer as the standard one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from weaviate_prism.models.base import Clip, Content, Prepared
+from weaviate_prism.values import Modality, ModelInfo
+
+log = logging.getLogger(__name__)
+
+# Answers of both ways may differ by so much: each number in float32, which rounds; in bfloat16, which differs between
+# batches by 0.003 (and scores by 0.02) whichever way they are computed, vectors by their cosine.
+CLOSE, CLOSE_COSINE, CLOSE_SCORE = 1e-4, 0.9995, 0.02
+
+
+class Tier(Protocol):
+    """One way to compute a model. `prepare` and `patched` run on any CPU thread, `forward` on the device thread."""
+
+    name: str
+
+    def patched(self, content: Content) -> Content:
+        """See `models.base.Embedder`."""
+
+    def prepare(self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None) -> Prepared:
+        """One input as `models.messages` made it of these contents.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+    def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
+        """[len(batch), ...] on the device of the model."""
+
+
+Sample: TypeAlias = tuple[Content, ...]
+Answers: TypeAlias = npt.NDArray[np.float32]
+
+
+def samples(info: ModelInfo) -> list[Sample]:
+    """What the proof reads: texts, pictures that are to be enlarged and made smaller, a clip, and several at once."""
+    noise = np.random.default_rng(0)
+
+    def picture(width: int, height: int) -> Image.Image:
+        coarse = noise.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+    frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
+    clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
+    texts = "a red bicycle, 42 \N{SNOWMAN}\n leans", ""
+    found: list[Sample] = [*((text,) for text in texts), (picture(50, 41),), (picture(420, 300), texts[0])]
+    if Modality.VIDEO in info.modalities:
+        found += [(clip,), ("before", picture(64, 200), clip, "after")]
+    return found
+
+
+M = TypeVar("M")
+
+
+def fastest(standard: M, faster: Callable[[], M], answers: Callable[[M], Answers], info: ModelInfo) -> M:
+    """The faster way if it is one for this model, and its `answers` are those of the standard one."""
+    try:
+        model = faster()
+    except ValueError as error:
+        log.info("%s: computed the standard way: %s", info.name, error)
+        return standard
+    try:
+        differ = difference(answers(standard), answers(model), info)
+    except Exception as error:  # whatever a new version of a library changed: the standard way works
+        log.warning("%s: the faster way failed its proof", info.name, exc_info=error)
+        return standard
+    if differ:
+        log.warning("%s: the faster way failed its proof: %s", info.name, differ)
+        return standard
+    return model
+
+
+def difference(expected: Answers, given: Answers, info: ModelInfo) -> str:
+    """Why these are not the same vectors, of norm 1, or scores; empty if they are."""
+    largest = float(np.abs(expected - given).max())
+    if info.dtype == "float32" or info.kind == "reranker":
+        limit = CLOSE if info.dtype == "float32" else CLOSE_SCORE
+        return "" if largest <= limit else f"answers differ by {largest:.2g}, more than {limit}"
+    cosine = float((expected * given).sum(axis=1).min())
+    return "" if cosine >= CLOSE_COSINE else f"a cosine is {cosine:.5f}, less than {CLOSE_COSINE}"
