@@ -17,10 +17,6 @@ from weaviate_prism.models.base import Prepared
 # while the device runs one, the next is made ready.
 PREPARED_AHEAD = 512
 
-# A picture of 1,800 tokens takes 43 MB as floats, 640x480 7.4 MB; an eighth as bytes (`models/patches.py`).
-# Texts count nothing: 8,192 tokens are 0.2 MB.
-MEDIA_BYTES = 48_000_000
-
 # 2 GB in all, each kind of work its own, so that a query never waits for what bulk inserts hold. A batch on a GPU
 # is 9 pictures of 1,800 tokens, and inserts have room for two.
 QUERY_BYTES, BULK_BYTES, RERANK_BYTES = 500_000_000, 1_000_000_000, 500_000_000
@@ -71,9 +67,9 @@ class Ahead:
         self._inputs = Places(PREPARED_AHEAD)
         self._bytes = Places(max_bytes)
 
-    def reserve(self, count: int, *, media: int) -> Reservation:
-        """Room for the inputs of one job, of which so many hold pictures or clips."""
-        return Reservation(self._inputs, self._bytes, count, min(media * MEDIA_BYTES, self._max_bytes))
+    def reserve(self, count: int, nbytes: int) -> Reservation:
+        """Room for the inputs of one job, whose media are guessed to take so many bytes."""
+        return Reservation(self._inputs, self._bytes, count, min(nbytes, self._max_bytes))
 
 
 class Reservation:

@@ -57,6 +57,7 @@ class Engine:
             self._models = await asyncio.to_thread(load_models, self.settings)
             for kind, model in self._models.by_kind():
                 self._stages.add(kind, model)
+                self.metrics.model_info.labels(kind, model.info.name, model.info.tier).set(1)
             await asyncio.gather(self._warm_up(), self._warm_up_clips())
         except Exception as error:
             if not isinstance(error, ModelError):  # its message says it all

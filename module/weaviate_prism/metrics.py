@@ -18,6 +18,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.model_info = Gauge(
+            "prism_model_info",
+            "1 for each loaded model, with the way in which it is computed.",
+            ["kind", "name", "tier"],
+            registry=self.registry,
+        )
         self.requests = Counter(
             "prism_requests", "Requests answered, by door and outcome.", ["door", "outcome"], registry=self.registry
         )

@@ -1,7 +1,7 @@
-"""From parts to inputs of the embedder: each picture and clip decoded once for all inputs that read it.
+"""From parts to what a model takes: each picture and clip decoded once for all inputs of a unit that read it.
 
-All inputs of an item, or of several short texts, are prepared by one job of a CPU thread, and what is decoded
-is dropped as soon as nothing else in that job reads it: each thread has the media of one input in memory,
+All inputs of a unit are prepared by one job of a CPU thread, and what is decoded is dropped as soon as nothing
+else in that job reads it: each thread has the media of one input in memory,
 seldom more, however many targets read them. Where the model takes patches, those are what is shared, and the
 decoded picture is gone as soon as they are made.
 """
@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
-from weaviate_prism.intake import Digest, Intake, has_media, name_of
-from weaviate_prism.models.base import Content, Embedder, Prepared
+from weaviate_prism.intake import Digest, has_media, name_of
+from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import Part, Task
+from weaviate_prism.values import Part
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +38,28 @@ class Input:
 
 
 async def prepare_together(
-    inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake, stages: Stages, ticket: Ticket
+    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[Prepared | PrismError]], stages: Stages, ticket: Ticket
 ) -> list[Prepared | PrismError]:
-    """Each input as the model wants it, or why not; in one job, so that they share what is decoded.
+    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
     try:
-        return await stages.on_cpu(lambda: prepare_all(inputs, embedder, task, intake), ticket)
+        return await stages.on_cpu(lambda: prepare(inputs), ticket)
     except (Internal, TooLarge) as error:  # the job itself: a bug, or no memory left
         if len(inputs) == 1:
             return [error]
-    alone = [await prepare_together([each], embedder, task, intake, stages, ticket) for each in inputs]
+    alone = [await prepare_together([each], prepare, stages, ticket) for each in inputs]
     return [prepared for (prepared,) in alone]
 
 
-def prepare_all(inputs: Sequence[Input], embedder: Embedder, task: Task, intake: Intake) -> list[Prepared | PrismError]:
-    """Runs on one CPU thread. An error of an input with several parts names the part."""
-    decoder = OnceDecoder(lambda part: embedder.patched(intake.decode_part(part)), inputs)
-    prepared: list[Prepared | PrismError] = []
-    for each in inputs:
-        try:
-            prepared.append(embedder.prepare(decoder.contents(each), task, each.instruction))
-        except PrismError as error:
-            prepared.append(error.bare())
-    return prepared
+def or_error(make: Callable[[S], T], source: S) -> T | PrismError:
+    """What `make` makes of it, or why not; without the error's frames: they hold decoded pictures, and their room."""
+    try:
+        return make(source)
+    except PrismError as error:
+        return error.bare()
 
 
 class OnceDecoder:
@@ -85,9 +85,6 @@ class OnceDecoder:
 
     def _read(self, part: Part, digest: Digest) -> Content | PrismError:
         if digest not in self._known:
-            try:
-                self._known[digest] = self._decode(part)
-            except PrismError as error:
-                self._known[digest] = error.bare()
+            self._known[digest] = or_error(self._decode, part)
         self._readers[digest] -= 1
         return self._known[digest] if self._readers[digest] else self._known.pop(digest)

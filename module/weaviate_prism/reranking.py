@@ -19,9 +19,11 @@ from weaviate_prism.errors import DeadlineExceeded, InvalidInput, PrismError, To
 from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content, Prepared, Reranker
+from weaviate_prism.preparing import or_error, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.units import units_of, weight_of
 from weaviate_prism.values import LOWEST_SCORE, Item, Part, Text
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,16 @@ class Reranking:
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
             async with self._query(query, request) as asked:
-                work = (self._score(asked, document, request) for document in documents)
+                units = units_of((document, weight_of(document)) for document in documents)
+                work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
-        scores = self._admission.counted(answers)
+        scores = self._admission.counted(
+            [
+                score
+                for unit, answer in zip(units, answers, strict=True)
+                for score in ([answer] * len(unit) if isinstance(answer, PrismError) else answer)
+            ]
+        )
         return [self._ranked(score, document) for score, document in zip(scores, documents, strict=True)]
 
     @contextlib.asynccontextmanager
@@ -107,18 +116,33 @@ class Reranking:
     def _decoded(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
         return self._intake.decode(parts, reranker.patched)
 
-    async def _score(self, asked: Sequence[Content], document: Item | PrismError, request: Request) -> float:
+    async def _of_unit(
+        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+    ) -> list[float | PrismError]:
+        """The score of each."""
         reranker, ticket = request.reranker, request.ticket
-        parts = self._intake.parts(document, reranker.info)
+        media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
+        if not all(isinstance(content, str) for content in asked):
+            media = len(documents)
+        async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
+            prepared = await prepare_together(
+                documents, lambda some: self._prepared(asked, some, request), self._stages, ticket
+            )
+            reserved.weigh(prepared)
+            scores = await self._stages.on_device_together(reranker.info, prepared, ticket)
+        return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
-        def prepare() -> Prepared:
+    def _prepared(
+        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+    ) -> list[Prepared | PrismError]:
+        """Runs on one CPU thread."""
+        reranker = request.reranker
+
+        def pair(document: Item | PrismError) -> Prepared:
+            parts = self._intake.parts(document, reranker.info)
             return reranker.prepare(asked, self._decoded(parts, reranker), request.instruction)
 
-        media = has_media(parts) or not all(isinstance(content, str) for content in asked)
-        async with self._ahead.reserve(1, media=int(media)) as reserved:
-            prepared = await self._stages.on_cpu(prepare, ticket)
-            reserved.weigh([prepared])
-            return float(await self._stages.on_device(reranker.info, prepared, ticket))
+        return [or_error(pair, document) for document in documents]
 
     def _ranked(self, answer: float | PrismError, document: Item | PrismError) -> float | PrismError:
         if isinstance(answer, (InvalidInput, TooLarge, Unsupported)) and self._bad_document == "last":

@@ -2,7 +2,6 @@
 
     items -> units -> checked for each target -> digests -> cache -> prepared together -> batched, run -> fused, cut
 
-A unit is one item, or several short texts: the event loop turns about as often for a unit as for an item.
 An item's error, or that of one of its targets, is a value in its place. Knows neither wires nor tensors.
 """
 
@@ -19,21 +18,17 @@ from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
 from weaviate_prism.fusion import finished, mean, part_weights
-from weaviate_prism.intake import Digest, Intake, digest, has_media, name_of, size_of
+from weaviate_prism.intake import Digest, Intake, digest, name_of, size_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Embedder
-from weaviate_prism.preparing import Input, prepare_together
+from weaviate_prism.models.base import Embedder, Prepared
+from weaviate_prism.preparing import Input, OnceDecoder, or_error, prepare_together
 from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Vector
 
 # Hashing this much takes about 0.2 ms: more is not done on the event loop.
 HASH_INLINE_BYTES = 256 * 1024
-# Inputs that are prepared by one job: of one item, or of short texts. A tiny text then costs the engine 0.1 ms of CPU
-# beside the model; in units of 8 a sixth more, in units of 64 hardly less.
-TOGETHER = 32
-# So many more characters take about as long to tokenize as one more text; a query never waits longer for a unit.
-CHARACTERS = 512
 
 Read: TypeAlias = tuple[int, int]
 """The position of an item, and the number of a target that reads it."""
@@ -92,7 +87,14 @@ class Vectorizing:
                 readers[position].append(number)
         counts = [inputs_of(item, request, numbers) for item, numbers in zip(items, readers, strict=True)]
         stems = [self._stem(target, request) for target in request.targets]
-        units = units_of(items, readers, counts)
+        units = [
+            [(position, number) for position in unit for number in readers[position]]
+            for unit in units_of(
+                (position, weight_of(item, count))
+                for position, (item, count, numbers) in enumerate(zip(items, counts, readers, strict=True))
+                if numbers
+            )
+        ]
         work = (
             self._of_unit([(items[position], number) for position, number in unit], request, stems) for unit in units
         )
@@ -155,9 +157,11 @@ class Vectorizing:
         answers: dict[Hashable, Vector | PrismError] = {}
         for start in range(0, len(keys), TOGETHER):
             some = [inputs[key] for key in keys[start : start + TOGETHER]]
-            async with ahead.reserve(len(some), media=sum(each.has_media for each in some)) as reserved:
+            async with ahead.reserve(
+                len(some), sum(each.has_media for each in some) * request.embedder.media_bytes
+            ) as reserved:
                 prepared = await prepare_together(
-                    some, request.embedder, request.task, self._intake, self._stages, request.ticket
+                    some, lambda inputs: self._prepared(inputs, request), self._stages, request.ticket
                 )
                 reserved.weigh(prepared)
                 vectors = await self._stages.on_device_together(request.embedder.info, prepared, request.ticket)
@@ -165,31 +169,15 @@ class Vectorizing:
             answers |= zip(keys[start : start + TOGETHER], vectors, strict=True)
         return answers
 
+    def _prepared(self, inputs: Sequence[Input], request: Request) -> list[Prepared | PrismError]:
+        """Runs on one CPU thread."""
+        embedder = request.embedder
+        decoder = OnceDecoder(lambda part: embedder.patched(self._intake.decode_part(part)), inputs)
 
-def units_of(
-    items: Sequence[Item | PrismError], readers: Sequence[Sequence[int]], counts: Sequence[int]
-) -> list[list[Read]]:
-    """Everything that is read: short texts together with their neighbours, media by item."""
-    units: list[list[Read]] = []
-    room = 0
-    for position, (item, numbers, count) in enumerate(zip(items, readers, counts, strict=True)):
-        if not numbers:
-            continue
-        weight = weight_of(item, count)
-        if weight > room:
-            units.append([])
-            room = TOGETHER
-        units[-1] += [(position, number) for number in numbers]
-        room -= weight
-    return units
+        def prepare(source: Input) -> Prepared:
+            return embedder.prepare(decoder.contents(source), request.task, source.instruction)
 
-
-def weight_of(item: Item | PrismError, count: int) -> int:
-    """How much of a unit an item of so many inputs is: as many texts of few characters take as long to prepare."""
-    parts = () if isinstance(item, PrismError) else item.parts
-    if has_media(parts):
-        return TOGETHER
-    return max(count, 1) + sum(map(size_of, parts)) // CHARACTERS
+        return [or_error(prepare, each) for each in inputs]
 
 
 def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Hashable, Input]]:

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from weaviate_prism.ahead import MEDIA_BYTES, Ahead, Places
+from weaviate_prism.ahead import Ahead, Places
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Prepared
+
+MEDIA_BYTES = 48_000_000
 
 
 async def turns() -> None:
@@ -81,7 +83,7 @@ class Job:
         self.task = asyncio.ensure_future(self._run(ahead, size, media))
 
     async def _run(self, ahead: Ahead, size: int, media: int) -> None:
-        async with ahead.reserve(1, media=media) as reserved:
+        async with ahead.reserve(1, media * MEDIA_BYTES) as reserved:
             self.inside.set()
             await self.weighed.wait()
             reserved.weigh([prepared(size), InvalidInput("no picture")])

@@ -20,7 +20,7 @@ LAYERS = (
     ("server",),
     ("engine",),
     ("vectorizing", "reranking"),
-    ("admission", "fusion", "preparing", "stages"),
+    ("admission", "fusion", "preparing", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "media", "video", "room", "scheduler", "models", "bundled"),
     ("values", "errors", "metrics", "config", "cores", "tracing", "weaviate", "v1"),

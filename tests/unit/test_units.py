@@ -19,8 +19,8 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.fake import FakeEmbedder
 from weaviate_prism.scheduler import Job
 from weaviate_prism.stages import Stage
+from weaviate_prism.units import CHARACTERS, MEDIA_TOGETHER, SMALL_MEDIA_BYTES, TOGETHER, units_of, weight_of
 from weaviate_prism.values import Fusion, Image, Item, Priority, Target, Task, Text, Vector
-from weaviate_prism.vectorizing import CHARACTERS, TOGETHER, units_of
 
 RED = Item((Image(picture("red")),))
 
@@ -58,26 +58,15 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def sizes(items: Sequence[Item | PrismError], inputs_each: int = 1) -> list[list[int]]:
-    """The positions of the items in each unit, for one target."""
-    units = units_of(items, [[0]] * len(items), [inputs_each] * len(items))
-    assert all(number == 0 for unit in units for _, number in unit)
-    return [[position for position, _ in unit] for unit in units]
+    """The positions of the items in each unit."""
+    return units_of((position, weight_of(item, inputs_each)) for position, item in enumerate(items))
 
 
-def test_neighbours_that_are_short_texts_are_units_and_others_stay_alone() -> None:
+def test_neighbours_that_are_small_are_units_and_others_stay_alone() -> None:
     long = Item((Text("x" * CHARACTERS * TOGETHER),))
-    both = Item((Text("a"), *RED.parts))
-    items: list[Item | PrismError] = [
-        *numbered(0, 1),
-        InvalidInput("unread"),
-        RED,
-        RED,
-        *numbered(5),
-        long,
-        both,
-        *numbered(8, 9),
-    ]
-    assert sizes(items) == [[0, 1, 2], [3], [4], [5], [6], [7], [8, 9]]
+    large = Item((Image(picture("red") + bytes(SMALL_MEDIA_BYTES)),))
+    items: list[Item | PrismError] = [*numbered(0, 1), InvalidInput("unread"), large, long, *numbered(5, 6), large]
+    assert sizes(items) == [[0, 1, 2], [3], [4], [5, 6], [7]]
 
 
 def test_a_unit_has_no_more_inputs_than_are_prepared_by_one_job() -> None:
@@ -88,9 +77,17 @@ def test_a_unit_has_no_more_inputs_than_are_prepared_by_one_job() -> None:
     assert [len(unit) for unit in sizes(longer)] == [TOGETHER // 2] * 2
 
 
-def test_what_no_target_reads_is_in_no_unit() -> None:
-    assert units_of(numbered(0, 1, 2), [[], [1], []], [0, 0, 0]) == [[(1, 1)]]
-    assert units_of([RED, RED], [[], []], [0, 0]) == []
+def test_a_unit_has_few_small_pictures_whatever_is_between_them() -> None:
+    assert [len(unit) for unit in sizes([RED] * (MEDIA_TOGETHER + 1))] == [MEDIA_TOGETHER, 1]
+    assert sizes([RED, *numbered(1), *[RED] * MEDIA_TOGETHER]) == [[0, 1, 2, 3], [4, 5]]
+
+
+async def test_what_no_target_reads_is_not_computed() -> None:
+    async with running(cache_bytes=0) as engine:
+        before = missed(engine)
+        ((vector,),) = await vectorize(engine, numbered(0, 1, 2), Target(items=(1,)))
+        bits([vector])
+        assert missed(engine) == before + 1
 
 
 async def test_together_texts_get_the_vectors_that_they_get_alone() -> None:

@@ -66,6 +66,9 @@ class Embedder(Protocol):
     """Turns contents into vectors."""
 
     info: ModelInfo
+    # A guess, rather too much, of what an input with media takes until the device is done with it. Texts count nothing:
+    # 8,192 tokens are 0.2 MB.
+    media_bytes: int
 
     @property
     def identity(self) -> str:
@@ -99,6 +102,7 @@ class Reranker(Protocol):
     """Scores pairs of query and document."""
 
     info: ModelInfo
+    media_bytes: int  # see `Embedder`
 
     def patched(self, content: Content) -> Content:
         """See `Embedder.patched`."""

@@ -33,6 +33,7 @@ class SentenceEmbedder:
     def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
         self.info = replace(info, tier=tier.name)
         self._model = model
+        self.media_bytes = tier.media_bytes
         self._tier = tier
         self._messages = Messages(model, info.max_tokens)
         self._threads = forward_threads(model)

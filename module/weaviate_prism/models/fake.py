@@ -55,6 +55,7 @@ class FakeEmbedder:
 
     joint = True
     identity = "fake"
+    media_bytes = 0
 
     def __init__(self, cost: FakeCost) -> None:
         self.info = _info("embedder", DIMENSIONS)
@@ -73,6 +74,8 @@ class FakeEmbedder:
 
 class FakeReranker:
     """See the module."""
+
+    media_bytes = 0
 
     def __init__(self, cost: FakeCost) -> None:
         self.info = _info("reranker", 0)

@@ -30,6 +30,7 @@ class CrossEncoderReranker:
     def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
         self.info = replace(info, tier=tier.name)
         self._model = model
+        self.media_bytes = tier.media_bytes
         self._tier = tier
         self._activation = torch.nn.Identity() if logits else model.activation_fn
         self._messages = Messages(model, info.max_tokens)
@@ -56,10 +57,16 @@ class CrossEncoderReranker:
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
+        return self._scores(batch, self._activation)
+
+    def logits(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """[len(batch)] float32, whatever the setting says."""
+        return self._scores(batch, torch.nn.Identity())
+
+    def _scores(self, batch: Sequence[Prepared], activation: torch.nn.Module) -> npt.NDArray[np.float32]:
         with on_device(self.info.device, self._threads):
-            scores = self._tier.forward(batch)
-            activated = self._activation(scores.float()).reshape(len(batch)).cpu()
-        return np.asarray(activated.numpy(), dtype=np.float32)
+            scores = activation(self._tier.forward(batch).float()).reshape(len(batch)).cpu()
+        return np.asarray(scores.numpy(), dtype=np.float32)
 
     def _prompt(self) -> str | None:
         name = self._model.default_prompt_name
@@ -105,9 +112,13 @@ def load(settings: Settings) -> CrossEncoderReranker:
 
 
 def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
-    """Scores of the samples, for the proof of a faster tier; the standard one takes one kind of input at once."""
+    """Of the samples, for the proof of a faster tier; the standard one takes one kind of input at once.
+
+    Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
+    """
     query, *documents = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
     prepared = [reranker.prepare(query, document, "") for document in documents]
     prepared += [reranker.prepare(document, query, "Judge it.") for document in documents]
     together = [prepared] if reranker.info.tier != Standard.name else [[each] for each in prepared]
-    return np.concatenate([reranker.forward(batch) for batch in together])
+    answers = reranker.logits if reranker.info.dtype == "float32" else reranker.forward
+    return np.concatenate([answers(batch) for batch in together])

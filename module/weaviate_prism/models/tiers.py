@@ -25,6 +25,7 @@ class Tier(Protocol):
     """One way to compute a model. `prepare` and `patched` run on any CPU thread, `forward` on the device thread."""
 
     name: str
+    media_bytes: int  # see `models.base.Embedder`
 
     def patched(self, content: Content) -> Content:
         """See `models.base.Embedder`."""
@@ -84,7 +85,7 @@ def fastest(standard: M, faster: Callable[[], M], answers: Callable[[M], Answers
 
 def difference(expected: Answers, given: Answers, info: ModelInfo) -> str:
     """Why these are not the same vectors, of norm 1, or scores; empty if they are."""
-    largest = float(np.abs(expected - given).max())
+    largest = float((np.abs(expected - given) / np.maximum(1.0, np.abs(expected))).max())  # logits go beyond 1
     if info.dtype == "float32" or info.kind == "reranker":
         limit = CLOSE if info.dtype == "float32" else CLOSE_SCORE
         return "" if largest <= limit else f"answers differ by {largest:.2g}, more than {limit}"

@@ -1,0 +1,190 @@
+"""The faster way to compute a Qwen3-VL model: taken only where it proves right, and what it saves."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import torch
+from PIL import Image as Pillow
+from sentence_transformers import SentenceTransformer
+
+from weaviate_prism import bundled
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import InvalidInput
+from weaviate_prism.models import embedder, reranker
+from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.embedder import SentenceEmbedder
+from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.vision_tower import VisionTower
+from weaviate_prism.values import Image, Item, Priority, Target, Task, Text
+
+FLOAT32 = Settings(device="cpu", dtype="float32", cache_bytes=0)
+
+
+def picture(colour: str) -> Pillow.Image:
+    return Pillow.new("RGB", (90, 60), colour)
+
+
+def encoded(colour: str) -> Image:
+    file = io.BytesIO()
+    picture(colour).save(file, "PNG")
+    return Image(file.getvalue())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[Engine]:
+    running = Engine(FLOAT32)
+    await running.start()
+    assert running.ready()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures the vision tower saw in each call."""
+    counts: list[int] = []
+    call = VisionTower.__call__
+
+    def counted(self: VisionTower, pixels: torch.Tensor, grids: Sequence[Any]) -> list[torch.Tensor]:
+        counts.append(len(grids))
+        return call(self, pixels, grids)
+
+    monkeypatch.setattr(VisionTower, "__call__", counted)
+    return counts
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_bundled_models_are_computed_the_faster_way_and_say_so(engine: Engine) -> None:
+    assert {model.kind: model.tier for model in engine.info().models} == {"embedder": "qwen-vl", "reranker": "qwen-vl"}
+    labels = {"kind": "embedder", "name": "scenes-embedder", "tier": "qwen-vl"}
+    assert engine.metrics.registry.get_sample_value("prism_model_info", labels) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_targets_with_different_instructions_look_at_a_picture_once(engine: Engine, looked_at: list[int]) -> None:
+    item = Item((Text("a scene", "title"), encoded("teal")))
+    targets = [Target(), Target(instruction="Find the colour."), Target(instruction="Find the shape.")]
+
+    async def vectors(*some: Target) -> list[Any]:
+        results = await engine.vectorize(
+            [item], task=Task.DOCUMENT, targets=some, priority=Priority.BULK, deadline=time.monotonic() + 60
+        )
+        return [vector for (vector,) in results]
+
+    together = await vectors(*targets)
+    assert sum(looked_at) == 1
+    alone = [vector for target in targets for vector in await vectors(target)]
+    assert sum(looked_at) == 1 + len(targets)
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert not np.allclose(together[1], together[2], atol=1e-3)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_picture_of_a_query_is_looked_at_once_for_all_documents(engine: Engine, looked_at: list[int]) -> None:
+    documents = [Item((Text(f"{number} circles"),)) for number in range(40)]
+    scores = await engine.rerank(Item((encoded("navy"),)), documents, deadline=time.monotonic() + 60)
+    assert all(isinstance(score, float) for score in scores)
+    assert sum(looked_at) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("instruction", ["", "Find shapes."])
+async def test_texts_over_the_limit_are_cut_as_sentence_transformers_cuts_them(
+    engine: Engine, instruction: str
+) -> None:
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu", model_kwargs={"dtype": torch.float32})
+    words = "three small red circles left of a blue square " * 400
+    for text in (words, words + "end", words[:-1]):
+        ((ours,),) = await engine.vectorize(
+            [Item((Text(text),))],
+            task=Task.DOCUMENT,
+            targets=[Target(instruction=instruction)],
+            priority=Priority.BULK,
+            deadline=time.monotonic() + 60,
+        )
+        reference = model.encode_document([text], normalize_embeddings=True, prompt=instruction or None)[0]
+        np.testing.assert_allclose(np.asarray(ours), reference, atol=1e-5)
+
+
+def test_media_over_the_limit_are_refused() -> None:
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
+    tier = QwenVL(model, pooled(model), max_tokens=60)
+    pictures = [tier.patched(picture("red"))] * 5
+    message = {"role": "user", "content": [{"type": "image", "image": each} for each in pictures]}
+    with pytest.raises(InvalidInput, match="longer than 60 tokens"):
+        tier.prepare([message], pictures, prompt=None, task="document")
+
+
+def test_a_picture_too_narrow_is_refused_by_name() -> None:
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
+    with pytest.raises(InvalidInput, match="aspect ratio"):
+        QwenVL(model, pooled(model), max_tokens=2048).patched(Pillow.new("RGB", (2010, 10)))
+
+
+def answered(model: SentenceEmbedder, text: str) -> Any:
+    (vector,) = model.forward([model.prepare([text], Task.QUERY, "")])
+    return vector
+
+
+@pytest.mark.parametrize("off", [1e-3, float("nan")])
+def test_a_way_that_answers_differently_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, off: float
+) -> None:
+    right = answered(embedder.load(FLOAT32), "red")
+    forward = QwenVL.forward
+
+    def wrong(self: QwenVL, batch: Sequence[Prepared]) -> torch.Tensor:
+        answers = forward(self, batch)
+        answers[..., 0] += off * answers.norm()
+        return answers
+
+    monkeypatch.setattr(QwenVL, "forward", wrong)
+    model = embedder.load(FLOAT32)
+    assert model.info.tier == "standard"
+    assert "failed its proof" in caplog.text
+    np.testing.assert_allclose(answered(model, "red"), right, atol=1e-5)
+    assert reranker.load(FLOAT32).info.tier == "standard"
+
+
+def test_a_way_that_breaks_is_not_taken(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*arguments: Any) -> None:
+        raise AttributeError("a new version has no such thing")
+
+    monkeypatch.setattr(VisionTower, "__call__", broken)
+    assert embedder.load(FLOAT32).info.tier == "standard"
+    assert "no such thing" in caplog.text
+
+
+def test_a_model_that_asks_for_more_is_computed_the_standard_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(QwenVL, "__init__", refuse)
+    assert embedder.load(FLOAT32).info.tier == "standard"
+    assert "computed the standard way: it pools otherwise" in caplog.text
+
+
+def refuse(*arguments: Any) -> None:
+    raise ValueError("it pools otherwise")
+
+
+def test_bfloat16_stays_close_to_float32() -> None:
+    rough, exact = (embedder.load(Settings(device="cpu", dtype=dtype)) for dtype in ("bfloat16", "float32"))
+    assert rough.info.tier == "qwen-vl"
+    contents: tuple[list[Content], ...] = (["three small red circles"], [picture("red")], ["left of", picture("blue")])
+    for content in contents:
+        vectors = []
+        for model in (rough, exact):
+            patched = [model.patched(part) for part in content]
+            (vector,) = model.forward([model.prepare(patched, Task.DOCUMENT, "")])
+            vectors.append(vector / np.linalg.norm(vector))
+        assert float(vectors[0] @ vectors[1]) >= 0.9995
