@@ -65,14 +65,17 @@ def _layer(
     query = _normed(attention.q_norm, attention.q_proj(normed[:, asking]).unflatten(2, heads))
     key = _normed(attention.k_norm, attention.k_proj(normed).unflatten(2, heads))
     value = attention.v_proj(normed).unflatten(2, heads)
+    key = _turned(key, turns)
+    if allowed is not None:  # with a mask, CUDA's fast kernels want as many keys as queries
+        key, value = (each.repeat_interleave(attention.num_key_value_groups, dim=2) for each in (key, value))
     attended = functional.scaled_dot_product_attention(
         _turned(query, (turns[0][:, asking], turns[1][:, asking])).transpose(1, 2),
-        _turned(key, turns).transpose(1, 2),
+        key.transpose(1, 2),
         value.transpose(1, 2),
         attn_mask=None if allowed is None else allowed[:, :, asking],
         is_causal=allowed is None and not last_only,
         scale=attention.scaling,
-        enable_gqa=attention.num_key_value_groups > 1,
+        enable_gqa=allowed is None,
     )
     hidden = hidden[:, asking] + attention.o_proj(attended.transpose(1, 2).flatten(2))
     normed = _normed(layer.post_attention_layernorm, hidden)

@@ -7,6 +7,8 @@ sizes are the model's; only the arithmetic is left for the device, in the same o
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,18 +82,26 @@ class Patcher:
         seconds = tuple((shown[at] + shown[at + together - 1]) / 2 for at in range(0, len(shown), together))
         return Patches(Modality.VIDEO, patches[0], (frames, rows, columns), seconds)
 
-    def on_device(self, patches: Patches, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """[patches, values of a patch], scaled and normalised as the processor would."""
-        settings = self._image if patches.modality is Modality.IMAGE else self._video
+    def on_device(self, some: Sequence[Patches], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """[patches of all, values of a patch] one after another, scaled and normalised as the processor would."""
+        return torch.cat(
+            [
+                self._normalised(modality, torch.cat([each.pixels for each in same]).to(device)).to(dtype)
+                for modality, same in itertools.groupby(some, key=lambda each: each.modality)
+            ]
+        )
+
+    def _normalised(self, modality: Modality, pixels: torch.Tensor) -> torch.Tensor:
+        settings = self._image if modality is Modality.IMAGE else self._video
         scale = 1.0 / settings.rescale_factor
         mean, std = (
-            torch.tensor(values, device=device)[:, None] * scale for values in (settings.image_mean, settings.image_std)
+            torch.tensor(values, device=pixels.device)[:, None] * scale
+            for values in (settings.image_mean, settings.image_std)
         )
-        pixels = patches.pixels.to(device, non_blocking=True).float().unflatten(1, (len(mean), -1))
-        pixels = pixels.sub_(mean).div_(std)
-        if patches.modality is Modality.IMAGE:  # [patches, channels, frames, values of a channel in one frame]
-            pixels = pixels[:, :, None].expand(-1, -1, settings.temporal_patch_size, -1)
-        flat: torch.Tensor = pixels.flatten(1).to(dtype)
+        normalised = pixels.float().unflatten(1, (len(mean), -1)).sub_(mean).div_(std)
+        if modality is Modality.IMAGE:  # [patches, channels, frames, values of a channel in one frame]
+            normalised = normalised[:, :, None].expand(-1, -1, settings.temporal_patch_size, -1)
+        flat: torch.Tensor = normalised.flatten(1)
         return flat
 
 

@@ -35,6 +35,8 @@ Tokens: TypeAlias = npt.NDArray[np.int64]
 Head: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From the last tokens [batch, width] to the model's answers."""
 
+# Stands for the end of the last text of a conversation.
+END_MARK = "\N{END OF TEXT}"
 # Inputs of up to so many tokens share batches whatever their length; longer ones with those of less than twice theirs.
 SHORT_TOKENS = 64
 
@@ -64,6 +66,8 @@ class QwenVL:
             raise ValueError("it has no Qwen3-VL processor")
         if extra := first.processing_kwargs.keys() - {"chat_template"}:
             raise ValueError(f"it sets options of its processor: {', '.join(sorted(extra))}")
+        if first.input_formatter.message_format != "structured":
+            raise ValueError("its messages are flat")
         inner = first.model.model if isinstance(first.model, Qwen3VLForConditionalGeneration) else first.model
         if not isinstance(inner, Qwen3VLModel):
             raise ValueError(f"it is a {type(inner).__name__}")
@@ -153,9 +157,10 @@ class QwenVL:
         """An input that is too long without the end of its last text, but with all that the template puts after it."""
         if len(row.tokens) <= self._max_tokens:
             return row
-        last = conversation[-1]["content"][-1]
-        tail = self._rendered(conversation).rpartition(last["text"])[2] if last["type"] == "text" else ""
-        end = self._encoded(tail)
+        *before, last = conversation
+        contents = last["content"][:-1] if last["content"][-1]["type"] == "text" else last["content"]
+        marked = {**last, "content": [*contents, {"type": "text", "text": END_MARK}]}
+        end = self._encoded(self._rendered([*before, marked]).rpartition(END_MARK)[2])
         kept = self._max_tokens - len(end)
         cut = np.concatenate([row.tokens[:kept], end])
         if np.isin(row.tokens[kept:], self._places).any():
@@ -172,8 +177,8 @@ class QwenVL:
         if new := list(dict.fromkeys(each for each in media if not each.seen)):
             new.sort(key=lambda each: math.prod(each.grid[1:]))  # the tower takes frames of one size together
             weight = self._eyes.weight
-            pixels = [self._patcher.on_device(each, weight.device, weight.dtype) for each in new]
-            levels = self._eyes(torch.cat(pixels), [each.grid for each in new])
+            pixels = self._patcher.on_device(new, weight.device, weight.dtype)
+            levels = self._eyes(pixels, [each.grid for each in new])
             sizes = [len(each.pixels) // self._merge**2 for each in new]
             for each, *of_levels in zip(new, *(level.split(sizes) for level in levels), strict=True):
                 each.seen = tuple(of_levels)

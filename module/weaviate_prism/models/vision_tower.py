@@ -7,16 +7,18 @@ decoder at work beside it that was nearly half of the time on two cores. On a GP
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch.nn import functional
+from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
 
 Grid: TypeAlias = tuple[int, int, int]
 """Frames of patches, rows and columns in each."""
+Turns: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 
 class VisionTower:
@@ -24,6 +26,7 @@ class VisionTower:
 
     def __init__(self, eyes: Any) -> None:
         self._eyes = eyes
+        self._of_frame = functools.lru_cache(maxsize=64)(self._indices)  # of the largest, 0.5 MB
 
     @property
     def weight(self) -> torch.Tensor:
@@ -37,22 +40,35 @@ class VisionTower:
         `pixels` are [patches, values of a patch] of all media one after another, in the order of `grids`.
         """
         eyes = self._eyes
-        sizes = torch.tensor(grids)
-        hidden = functional.linear(pixels, self.weight.flatten(1), eyes.patch_embed.proj.bias)
-        hidden = hidden + self._places(sizes).to(hidden.dtype)
-        turns = self._turns(hidden, sizes)
-        frames = [rows * columns for frames, rows, columns in grids for _ in range(frames)]
+        frames = [(rows, columns) for count, rows, columns in grids for _ in range(count)]
+        sizes = [rows * columns for rows, columns in frames]
+        indices = zip(*(self._of_frame(*frame) for frame in frames), strict=True)
+        nearest, shares, positions = (torch.cat(of_frames).to(pixels.device) for of_frames in indices)
+        hidden = linear(pixels, self.weight.flatten(1), eyes.patch_embed.proj.bias)
+        hidden = hidden + self._places(nearest, shares).to(hidden.dtype)
+        turns = self._turns(hidden, positions)
         deep: list[torch.Tensor] = []
         for number, block in enumerate(eyes.blocks):
-            hidden = hidden + self._attend(block.attn, block.norm1(hidden), turns, frames)
+            hidden = hidden + self._attend(block.attn, block.norm1(hidden), turns, sizes)
             hidden = hidden + block.mlp(block.norm2(hidden))
             if number in eyes.deepstack_visual_indexes:
                 deep.append(eyes.deepstack_merger_list[len(deep)](hidden))
         return [eyes.merger(hidden), *deep]
 
-    def _places(self, sizes: torch.Tensor) -> torch.Tensor:
+    def _places(self, nearest: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         """What the tower has learnt about each place of a square grid, stretched over each picture's own."""
-        eyes = self._eyes
+        places: torch.Tensor = (self._eyes.pos_embed(nearest) * shares[:, :, None]).sum(1)
+        return places
+
+    def _turns(self, hidden: torch.Tensor, positions: torch.Tensor) -> Turns:
+        """Cosine and sine by which each patch's row and column turn its queries and keys, [patches, 1, 1, width]."""
+        cosine, sine = (each.float()[:, None, None] for each in self._eyes.rotary_pos_emb(hidden, positions))
+        half = sine.shape[-1] // 2
+        return cosine, torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)
+
+    def _indices(self, rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of one frame: for each patch the learnt places nearest to it, their shares, and its row and column."""
+        eyes, sizes = self._eyes, torch.tensor([[1, rows, columns]])
         nearest, shares = get_vision_interpolation_indices_and_weights(
             sizes,
             num_grid_per_side=eyes.num_grid_per_side,
@@ -61,21 +77,10 @@ class VisionTower:
             spatial_merge_size=eyes.spatial_merge_size,
             kwargs={},
         )
-        device = self.weight.device
-        places: torch.Tensor = (eyes.pos_embed(nearest.to(device)) * shares.to(device)[:, :, None]).sum(1)
-        return places
-
-    def _turns(self, hidden: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and sine by which each patch's row and column turn its queries and keys, [patches, 1, 1, width]."""
-        positions = get_vision_position_ids(sizes, self._eyes.spatial_merge_size, kwargs={}).to(hidden.device)
-        cosine, sine = (each.float()[:, None, None] for each in self._eyes.rotary_pos_emb(hidden, positions))
-        half = sine.shape[-1] // 2
-        return cosine, torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)
+        return nearest, shares, get_vision_position_ids(sizes, eyes.spatial_merge_size, kwargs={})
 
     @staticmethod
-    def _attend(
-        attention: Any, hidden: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor], frames: Sequence[int]
-    ) -> torch.Tensor:
+    def _attend(attention: Any, hidden: torch.Tensor, turns: Turns, sizes: Sequence[int]) -> torch.Tensor:
         """Every patch to the patches of its own picture or frame."""
         cosine, sine = turns
         mixed = attention.qkv(hidden).unflatten(1, (3, attention.num_heads, -1))
@@ -83,14 +88,14 @@ class VisionTower:
         turned = torch.addcmul(turned * cosine, turned.roll(turned.shape[-1] // 2, -1), sine).to(hidden.dtype)
         seen = []
         start = 0
-        for size, same in itertools.groupby(frames):
+        for size, same in itertools.groupby(sizes):
             count = len(list(same))
             end = start + count * size
             query, key, value = (
                 each[start:end].unflatten(0, (count, size)).transpose(1, 2)
                 for each in (turned[:, 0], turned[:, 1], values)
             )
-            attended = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+            attended = scaled_dot_product_attention(query, key, value, scale=attention.scaling)
             seen.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
             start = end
         projected: torch.Tensor = attention.proj(torch.cat(seen))
