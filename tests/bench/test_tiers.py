@@ -1,0 +1,123 @@
+"""Both ways to compute the bundled models, turn by turn: the same weights, threads and decoded content.
+
+`faster_per_standard` below 1 means that the faster way takes so much of the standard way's time.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from bench.timing import medians
+from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
+from weaviate_prism.bundled.scenes import PICTURE_KINDS, make_scenes
+from weaviate_prism.config import Settings
+from weaviate_prism.media import MediaDecoder
+from weaviate_prism.models import embedder
+from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.embedder import SentenceEmbedder
+from weaviate_prism.models.qwen_vl import QwenVL
+from weaviate_prism.models.standard import Standard
+from weaviate_prism.values import Task
+
+SETTINGS = Settings(device="cpu", dtype="float32")
+ROUNDS, BATCH = 30, 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Inputs of one kind; the medium's bytes, for a decoder at work beside."""
+
+    contents: list[Content]
+    data: bytes = b""
+
+
+@pytest.fixture(scope="module")
+def ways() -> dict[str, SentenceEmbedder]:
+    faster = embedder.load(SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QwenVL, "__init__", _refuse)
+        standard = embedder.load(SETTINGS)
+    assert (faster.info.tier, standard.info.tier) == (QwenVL.name, Standard.name)
+    return {"faster": faster, "standard": standard}
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("for the standard way")
+
+
+@pytest.fixture(scope="module")
+def kinds() -> dict[str, Kind]:
+    decoder = MediaDecoder(SETTINGS)
+    pictures, clips = make_scenes(BATCH, seed=1, kinds=PICTURE_KINDS), make_scenes(BATCH, seed=1, kinds=("clip",))
+    return {
+        "text": Kind([scene.caption for scene in pictures]),
+        "picture": Kind([decoder.picture(picture_jpeg(scene)) for scene in pictures], picture_jpeg(pictures[0])),
+        "clip": Kind([decoder.clip(clip_mp4(scene)) for scene in clips], clip_mp4(clips[0])),
+    }
+
+
+def prepared(model: SentenceEmbedder, contents: Sequence[Content]) -> list[Prepared]:
+    return [model.prepare([model.patched(content)], Task.DOCUMENT, "") for content in contents]
+
+
+@pytest.mark.parametrize("kind", ["text", "picture", "clip"])
+def test_preparing_4(
+    ways: dict[str, SentenceEmbedder], kinds: dict[str, Kind], report: Callable[..., None], kind: str
+) -> None:
+    contents = kinds[kind].contents
+    calls = {way: functools.partial(prepared, model, contents) for way, model in ways.items()}
+    report_ratio(report, medians(calls, ROUNDS))
+
+
+@pytest.fixture(params=["alone", "beside_a_decoder"])
+def company(request: pytest.FixtureRequest, kinds: dict[str, Kind]) -> Iterator[str]:
+    """A thread that decodes pictures and clips and wants Python's lock now and then, or none."""
+    done = threading.Event()
+
+    def decode() -> None:
+        decoder = MediaDecoder(SETTINGS)
+        torch.set_num_threads(1)
+        while not done.is_set():
+            decoder.picture(kinds["picture"].data)
+            decoder.clip(kinds["clip"].data)
+
+    beside = threading.Thread(target=decode)
+    if request.param != "alone":
+        beside.start()
+    yield request.param
+    done.set()
+    if request.param != "alone":
+        beside.join()
+
+
+def test_computing_4_texts_4_pictures_and_4_clips(
+    ways: dict[str, SentenceEmbedder], kinds: dict[str, Kind], company: str, report: Callable[..., None]
+) -> None:
+    """The standard way takes one batch for each kind, as the scheduler would."""
+
+    def standard() -> None:
+        for batch in by_kind:
+            ways["standard"].forward(batch)
+
+    def faster() -> None:
+        for each in together:
+            for patches in each.features.media:
+                patches.seen = ()
+        ways["faster"].forward(together)
+
+    by_kind = [prepared(ways["standard"], kind.contents) for kind in kinds.values()]
+    together = [each for kind in kinds.values() for each in prepared(ways["faster"], kind.contents)]
+    report_ratio(report, medians({"faster": faster, "standard": standard}, ROUNDS))
+
+
+def report_ratio(report: Callable[..., None], times: dict[str, float]) -> None:
+    report(
+        faster_per_standard=times["faster"] / times["standard"],
+        **{f"{way}_ms": taken * 1000 for way, taken in times.items()},
+    )
