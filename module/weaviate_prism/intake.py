@@ -169,5 +169,5 @@ def size_of(part: Part) -> int:
 
 
 def encoded(text: str) -> bytes:
-    # Lone surrogates cannot arrive as UTF-8, but a JSON escape may spell one.
+    # No door lets lone surrogates through, but this must not be what fails on one.
     return text.encode(errors="surrogatepass")

@@ -8,6 +8,8 @@ decoded picture is gone as soon as they are made.
 
 from __future__ import annotations
 
+import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from weaviate_prism.values import Part
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+# A picture of a few kilobytes may have millions of pixels; a query waits no longer for a unit than for one of those.
+JOB_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +45,37 @@ class Input:
 async def prepare_together(
     inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[Prepared | PrismError]], stages: Stages, ticket: Ticket
 ) -> list[Prepared | PrismError]:
-    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread.
+    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread, if it is short.
+
+    `prepare` does as many as it has time for (`in_time`), at least one; for the rest another job is queued.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
-    try:
-        return await stages.on_cpu(lambda: prepare(inputs), ticket)
-    except (Internal, TooLarge) as error:  # the job itself: a bug, or no memory left
-        if len(inputs) == 1:
-            return [error]
-    alone = [await prepare_together([each], prepare, stages, ticket) for each in inputs]
-    return [prepared for (prepared,) in alone]
+    prepared: list[Prepared | PrismError] = []
+    together = True
+    while rest := inputs[len(prepared) :]:
+        some = rest if together else rest[:1]
+        try:
+            prepared += await stages.on_cpu(functools.partial(prepare, some), ticket)
+        except (Internal, TooLarge) as error:  # the job itself: a bug, or no memory left
+            if len(some) == 1:
+                prepared.append(error)
+            together = False
+    return prepared
+
+
+def in_time(
+    inputs: Sequence[S], prepare: Callable[[S], Prepared], may_stop: Callable[[], bool] = lambda: True
+) -> list[Prepared | PrismError]:
+    """The first of the inputs, prepared one by one until the time of a job is up and it may stop."""
+    end = time.monotonic() + JOB_SECONDS
+    prepared: list[Prepared | PrismError] = []
+    for each in inputs:
+        prepared.append(or_error(prepare, each))
+        if time.monotonic() > end and may_stop():
+            break
+    return prepared
 
 
 def or_error(make: Callable[[S], T], source: S) -> T | PrismError:
@@ -82,6 +106,10 @@ class OnceDecoder:
                 # who asked names a part that stands alone: equal content may have come under several names
                 raise content.about(name_of(source.parts, number)) if len(source.parts) > 1 else content
         return [content for content in contents if not isinstance(content, PrismError)]
+
+    def holds_nothing(self) -> bool:
+        """Whether no later input reads what an earlier one has."""
+        return not self._known
 
     def _read(self, part: Part, digest: Digest) -> Content | PrismError:
         if digest not in self._known:

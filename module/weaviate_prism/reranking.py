@@ -1,4 +1,4 @@
-"""A query and documents to scores: the query decoded once, each document decoded, prepared and scored alone.
+"""A query and documents to scores: the query decoded once, documents decoded, prepared and scored a few at a time.
 
 A document's error is a value in its place. Knows neither wires nor tensors.
 """
@@ -18,12 +18,12 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Prepared, Reranker
-from weaviate_prism.preparing import or_error, prepare_together
+from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
+from weaviate_prism.preparing import in_time, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.units import units_of, weight_of
+from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import LOWEST_SCORE, Item, Part, Text
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,9 @@ class Reranking:
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
             async with self._query(query, request) as asked:
-                units = units_of((document, weight_of(document)) for document in documents)
+                # a picture that the model prepares anew with each document keeps a job busy by itself
+                alone = any(isinstance(content, Picture | Clip) for content in asked)
+                units = units_of((document, TOGETHER if alone else weight_of(document)) for document in documents)
                 work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
         scores = self._admission.counted(
@@ -142,7 +144,7 @@ class Reranking:
             parts = self._intake.parts(document, reranker.info)
             return reranker.prepare(asked, self._decoded(parts, reranker), request.instruction)
 
-        return [or_error(pair, document) for document in documents]
+        return in_time(documents, pair)
 
     def _ranked(self, answer: float | PrismError, document: Item | PrismError) -> float | PrismError:
         if isinstance(answer, (InvalidInput, TooLarge, Unsupported)) and self._bad_document == "last":

@@ -1,6 +1,6 @@
 """Which inputs are taken through the service together: the event loop turns about as often for a unit as for an item.
 
-A unit's inputs are prepared by one job of a CPU thread, so it is kept short: nobody overtakes it once it runs.
+Few enough that several threads have something to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 TOGETHER = 32
 # So many more characters take about as long to tokenize as one more text; a query never waits longer for a unit.
 CHARACTERS = 512
-# Items with media of so many bytes are decoded in some 5 ms, and so few of them share a unit; larger ones are alone.
+# Items with media of so many bytes mostly take a few ms, and so few of them share a unit; larger ones are alone.
 SMALL_MEDIA_BYTES, MEDIA_TOGETHER = 128_000, 4
 
 

@@ -21,7 +21,7 @@ from weaviate_prism.fusion import finished, mean, part_weights
 from weaviate_prism.intake import Digest, Intake, digest, name_of, size_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
-from weaviate_prism.preparing import Input, OnceDecoder, or_error, prepare_together
+from weaviate_prism.preparing import Input, OnceDecoder, in_time, prepare_together
 from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
@@ -177,7 +177,7 @@ class Vectorizing:
         def prepare(source: Input) -> Prepared:
             return embedder.prepare(decoder.contents(source), request.task, source.instruction)
 
-        return [or_error(prepare, each) for each in inputs]
+        return in_time(inputs, prepare, decoder.holds_nothing)
 
 
 def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Hashable, Input]]:

@@ -23,6 +23,7 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
+from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Task
 
 SETTINGS = Settings(device="cpu", dtype="float32")
@@ -48,7 +49,7 @@ def ways() -> dict[str, SentenceEmbedder]:
 
 
 def _refuse(*_: object) -> None:
-    raise ValueError("for the standard way")
+    raise NotApplicable("for the standard way")
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.media import MediaDecoder
 from weaviate_prism.models.qwen_vl import QwenVL
+from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
@@ -80,7 +81,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
 
 
 def _refuse(*_: object) -> None:
-    raise ValueError("for the standard way")
+    raise NotApplicable("for the standard way")
 
 
 def content(parts: Sequence[Part]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

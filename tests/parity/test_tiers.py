@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,19 @@ import pytest_asyncio
 import torch
 from PIL import Image as Pillow
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models import embedder, reranker
-from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.base import Clip, Content, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
+from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.standard import Standard
+from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.models.vision_tower import VisionTower
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text
 
@@ -117,17 +120,22 @@ async def test_texts_over_the_limit_are_cut_as_sentence_transformers_cuts_them(
 
 def test_media_over_the_limit_are_refused() -> None:
     model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
-    tier = QwenVL(model, pooled(model), max_tokens=60)
+    tier = QwenVL(model, pooled, max_tokens=60)
     pictures = [tier.patched(picture("red"))] * 5
     message = {"role": "user", "content": [{"type": "image", "image": each} for each in pictures]}
-    with pytest.raises(InvalidInput, match="longer than 60 tokens"):
+    with pytest.raises(InvalidInput, match="over 60 tokens"):
         tier.prepare([message], pictures, prompt=None, task="document")
 
 
 def test_a_picture_too_narrow_is_refused_by_name() -> None:
     model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
     with pytest.raises(InvalidInput, match="aspect ratio"):
-        QwenVL(model, pooled(model), max_tokens=2048).patched(Pillow.new("RGB", (2010, 10)))
+        QwenVL(model, pooled, max_tokens=2048).patched(Pillow.new("RGB", (2010, 10)))
+
+
+def test_a_text_that_the_tokenizer_cannot_read_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        embedder.load(FLOAT32).prepare(["lone \ud800"], Task.QUERY, "")
 
 
 def answered(model: SentenceEmbedder, text: str) -> Any:
@@ -155,26 +163,70 @@ def test_a_way_that_answers_differently_is_not_taken(
     assert reranker.load(FLOAT32).info.tier == "standard"
 
 
-def test_a_way_that_breaks_is_not_taken(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("method", ["__init__", "__call__"])
+def test_a_way_that_breaks_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
     def broken(*arguments: Any) -> None:
         raise AttributeError("a new version has no such thing")
 
-    monkeypatch.setattr(VisionTower, "__call__", broken)
+    monkeypatch.setattr(VisionTower, method, broken)
     assert embedder.load(FLOAT32).info.tier == "standard"
     assert "no such thing" in caplog.text
 
 
-def test_a_model_that_asks_for_more_is_computed_the_standard_way(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr(QwenVL, "__init__", refuse)
-    assert embedder.load(FLOAT32).info.tier == "standard"
-    assert "computed the standard way: it pools otherwise" in caplog.text
+def mean_pooled(model: Any) -> None:
+    model[1] = Pooling(model.get_embedding_dimension(), "mean")
 
 
-def refuse(*arguments: Any) -> None:
-    raise ValueError("it pools otherwise")
+def with_options(model: Any) -> None:
+    model[0].processing_kwargs = {"image": {"do_resize": False}}
+
+
+def flat(model: Any) -> None:
+    model[0].input_formatter.message_format = "flat"
+
+
+def unscaled(model: Any) -> None:
+    model[0].processor.image_processor.do_rescale = False
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (mean_pooled, "does not pool the last token"),
+        (with_options, "options of its processor: image"),
+        (flat, "messages are flat"),
+        (unscaled, "leaves out"),
+    ],
+)
+def test_what_is_not_done_here_is_left_to_sentence_transformers(change: Callable[[Any], None], reason: str) -> None:
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
+    change(model)
+    with pytest.raises(NotApplicable, match=reason):
+        QwenVL(model, pooled, max_tokens=2048)
+
+
+def test_media_are_put_where_the_template_has_their_kind() -> None:
+    """Here pictures come before clips, whatever the order of the conversation."""
+    model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
+    template = model[0].processor.chat_template
+    first = "selectattr('type', 'equalto', 'image') | list"
+    others = "rejectattr('type', 'equalto', 'image') | list"
+    changed = template.replace("for part in content", f"for part in (content | {first}) + (content | {others})")
+    assert changed != template
+    model[0].processor.chat_template = changed
+    tiers = Standard(model, "sentence_embedding", 2048), QwenVL(model, pooled, 2048)
+    noise = np.random.default_rng(3).integers(0, 256, (6, 3, 64, 64), dtype=np.uint8)
+    clip = Clip(noise, fps=5.0, total_frames=30, seconds=6.0, indices=(0, 5, 10, 15, 20, 29))
+    messages, vectors = Messages(model, 2048), []
+    for tier in tiers:
+        contents = [tier.patched(content) for content in (clip, "then", picture("red"), picture("blue"))]
+        source = [messages.message("user", contents)]
+        with torch.inference_mode():
+            vector = tier.forward([tier.prepare(source, contents, prompt=None, task="document")])[0]
+        vectors.append(vector / vector.norm())
+    torch.testing.assert_close(*vectors, atol=1e-5, rtol=0)
 
 
 def test_bfloat16_stays_close_to_float32() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from contract.samples import picture
 from engines import running
+from weaviate_prism import preparing
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, PrismError, TooLarge
 from weaviate_prism.models import fake
@@ -156,15 +157,46 @@ async def test_a_deadline_ends_the_texts_that_are_not_done() -> None:
     assert len(results) == 20 * TOGETHER
 
 
-async def test_the_jobs_of_a_unit_are_submitted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    submitted: list[tuple[str, int]] = []
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The stage and the number of jobs of each submission."""
+    found: list[tuple[str, int]] = []
     original = Stage.submit_together
 
     def submit_together(stage: Stage[Any, Any], jobs: Sequence[Job[Any, Any]]) -> None:
-        submitted.append((stage.name, len(jobs)))
+        found.append((stage.name, len(jobs)))
         original(stage, jobs)
 
+    monkeypatch.setattr(Stage, "submit_together", submit_together)
+    return found
+
+
+async def test_the_jobs_of_a_unit_are_submitted_at_once(submitted: list[tuple[str, int]]) -> None:
     async with running() as engine:
-        monkeypatch.setattr(Stage, "submit_together", submit_together)
+        submitted.clear()  # those of the warm-up
         bits((await vectorize(engine, numbered(*range(TOGETHER))))[0])
     assert submitted == [("cpu", 1), ("embedder", TOGETHER)]
+
+
+async def test_a_unit_that_takes_long_gives_way_after_each_input(
+    submitted: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "JOB_SECONDS", -1.0)
+    async with running() as engine:
+        submitted.clear()
+        bits((await vectorize(engine, numbered(0, 1, 2)))[0])
+        assert submitted == [("cpu", 1)] * 3 + [("embedder", 3)]
+        submitted.clear()
+        first, second = Target(instruction="a"), Target(instruction="b")
+        for vectors in await vectorize(engine, [RED], first, second):
+            bits(vectors)
+        assert submitted == [("cpu", 1), ("embedder", 2)]  # a picture that both read is not decoded again
+
+
+async def test_documents_are_units_unless_each_has_its_own_copy_of_the_query(submitted: list[tuple[str, int]]) -> None:
+    async with running() as engine:
+        for query, jobs in ((Item((Text("red"),)), [3]), (RED, [1, 1, 1])):
+            submitted.clear()
+            scores = await engine.rerank(query, numbered(0, 1, 2), deadline=time.monotonic() + 30)
+            assert all(isinstance(score, float) for score in scores)
+            assert [count for stage, count in submitted if stage == "reranker"] == jobs

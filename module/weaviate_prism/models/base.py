@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL.Image import Image as Picture
+from PIL import Image as Pillow
 
 from weaviate_prism.values import Modality, ModelInfo, Task
 
+Picture: TypeAlias = Pillow.Image
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -41,6 +42,7 @@ class Patches:
     pixels: Any  # torch.uint8 [patches, values of a patch]
     grid: tuple[int, int, int]  # frames of patches, rows and columns in each
     seconds: tuple[float, ...] = ()  # when each frame of patches of a clip is shown
+    counted: bool = False  # whether the cost of some input has them
     seen: tuple[Any, ...] = ()  # what the tower made of it, once it has; read and written by the device thread only
 
 

@@ -99,7 +99,7 @@ def load(settings: Settings) -> SentenceEmbedder:
     model.eval()
     return fastest(
         SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens)),
-        lambda: SentenceEmbedder(model, info, QwenVL(model, pooled(model), info.max_tokens)),
+        lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
         _answers,
         info,
     )

@@ -18,6 +18,7 @@ from transformers.image_utils import SizeDict
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Patches
 from weaviate_prism.models.threads import use_threads
+from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Modality
 
 # The arithmetic that is left out here, which must be wanted in full.
@@ -28,14 +29,14 @@ class Patcher:
     """Stands for the image and video processors of one model; thread-safe, for it only reads their settings.
 
     Raises:
-        ValueError: they are set to do something else than to resize, scale and normalise.
+        NotApplicable: they are set to do something else than to resize, scale and normalise.
     """
 
     def __init__(self, processor: Any) -> None:
         self._image, self._video = processor.image_processor, processor.video_processor
         for each in (self._image, self._video):
             if not all(getattr(each, step) for step in STEPS):
-                raise ValueError(f"{type(each).__name__} leaves out one of {', '.join(STEPS)}")
+                raise NotApplicable(f"{type(each).__name__} leaves out one of {', '.join(STEPS)}")
 
     def patches(self, content: Content) -> Content:
         """A picture or clip as patches; texts and patches as they are.

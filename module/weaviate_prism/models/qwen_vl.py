@@ -3,15 +3,16 @@
     conversation -> the model's template -> tokens, with as many for each picture as its patches fill -> positions
     patches -> vision tower -> put in place of those tokens -> language model -> head
 
-Preparing takes a third of Sentence Transformers' time, computing beside a decoder 0.6 (`tests/bench/test_tiers.py`); and
-its batches hold one kind of input each, these any.
+Preparing takes a third of Sentence Transformers' time, and computing beside a decoder 0.6 of it
+(`tests/bench/test_tiers.py`); and where its batches hold one kind of input, these hold any.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,8 +29,11 @@ from weaviate_prism.models.base import Content, Patches, Prepared
 from weaviate_prism.models.decoder import Decoder
 from weaviate_prism.models.messages import untruncated
 from weaviate_prism.models.patches import Patcher
+from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.models.vision_tower import VisionTower
 from weaviate_prism.values import Modality
+
+log = logging.getLogger(__name__)
 
 Tokens: TypeAlias = npt.NDArray[np.int64]
 Head: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -54,37 +58,38 @@ class QwenVL:
     """See `models.tiers.Tier`.
 
     Raises:
-        ValueError: the model is no Qwen3-VL, or asks for something that is not done here.
+        NotApplicable: the model is no Qwen3-VL, or asks for something that is not done here.
     """
 
     name = "qwen-vl"
     media_bytes = 6_000_000  # as bytes: a picture of 1,800 tokens takes 5.5 MB, one of 640x480 0.9 MB
 
-    def __init__(self, model: Any, head: Head, max_tokens: int) -> None:
+    def __init__(self, model: Any, head: Callable[[Any], Head], max_tokens: int) -> None:
         first = model[0]
         if not isinstance(first, Transformer) or not isinstance(first.processor, Qwen3VLProcessor):
-            raise ValueError("it has no Qwen3-VL processor")
+            raise NotApplicable("it has no Qwen3-VL processor")
         if extra := first.processing_kwargs.keys() - {"chat_template"}:
-            raise ValueError(f"it sets options of its processor: {', '.join(sorted(extra))}")
+            raise NotApplicable(f"it sets options of its processor: {', '.join(sorted(extra))}")
         if first.input_formatter.message_format != "structured":
-            raise ValueError("its messages are flat")
+            raise NotApplicable("its messages are flat")
         inner = first.model.model if isinstance(first.model, Qwen3VLForConditionalGeneration) else first.model
         if not isinstance(inner, Qwen3VLModel):
-            raise ValueError(f"it is a {type(inner).__name__}")
+            raise NotApplicable(f"it is a {type(inner).__name__}")
         self._eyes, self._decoder = VisionTower(inner.visual), Decoder(inner.language_model)
-        self._head = head
+        self._head = head(model)
         self._max_tokens = max_tokens
         self._patcher = Patcher(first.processor)
         self._prepend = first.input_formatter.prepend_prompt_to_messages
         options = dict(first.processing_kwargs.get("chat_template", {}))
-        options.pop("restore_suffix", None)  # Sentence Transformers' own; we always do
+        if not options.pop("restore_suffix", True):
+            raise NotApplicable("it wants long inputs cut at their end")
         self._rendered = functools.partial(first.processor.apply_chat_template, tokenize=False, **options)
         self._tokenizer = untruncated(first.tokenizer)
         self._pad = first.tokenizer.pad_token_id or 0
         processor = first.processor
         self._clip_mark = processor.video_token
         self._frame_mark = f"{processor.vision_start_token}{processor.video_token}{processor.vision_end_token}"
-        self._places = [processor.image_token_id, processor.video_token_id]
+        self._media_tokens = [processor.image_token_id, processor.video_token_id]
         self._merge = processor.image_processor.merge_size
 
     def patched(self, content: Content) -> Content:
@@ -97,18 +102,25 @@ class QwenVL:
         Raises:
             InvalidInput: its media alone are over the model's tokens, or its template has no place for them.
         """
-        media = tuple(each for each in map(self.patched, contents) if isinstance(each, Patches))
-        row = self._cut(self._row(source, media, prompt), source)
-        patches = sum(len(each.pixels) for each in media)
-        size = sum(each.pixels.nbytes for each in media) + row.tokens.nbytes + row.positions.nbytes
+        media = [each for each in map(self.patched, contents) if isinstance(each, Patches)]
+        try:
+            row = self._cut(self._row(source, media, prompt), source)
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            log.warning("an input was refused", exc_info=error)
+            raise InvalidInput("the model's template or tokenizer cannot read it") from None
         length = len(row.tokens)
-        return Prepared(row, length + patches, max(length, SHORT_TOKENS).bit_length(), size)
+        cost, size = length, row.tokens.nbytes + row.positions.nbytes
+        for each in media:
+            if not each.counted:  # the tower looks at it once, for whichever input comes first
+                each.counted = True
+                cost, size = cost + len(each.pixels), size + each.pixels.nbytes
+        return Prepared(row, cost, max(length, SHORT_TOKENS).bit_length(), size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The head's answers, on the model's device."""
         rows: list[Row] = [prepared.features for prepared in batch]
         tokens, positions, mask = padded(rows, self._pad)
-        places = np.flatnonzero(np.isin(tokens, self._places))
+        places = np.flatnonzero(np.isin(tokens, self._media_tokens))
         device = self._eyes.weight.device
         arrays = [torch.from_numpy(array).to(device) for array in (tokens, positions, places)]
         gaps = None if mask.all() else torch.from_numpy(mask).to(device)
@@ -137,21 +149,30 @@ class QwenVL:
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def _filled(self, marked: Tokens, media: Sequence[Patches]) -> Row:
-        """Each place repeated for its patches, with the positions of `Qwen3VLModel.get_rope_index`."""
-        grids = [[side // self._merge for side in each.grid[1:]] for each in media for _ in range(each.grid[0])]
-        places = np.flatnonzero(np.isin(marked, self._places)).tolist()
-        if len(places) != len(grids):
-            raise InvalidInput(f"the model's template has {len(places)} places for {len(grids)} pictures and frames")
-        tokens, positions = [], []
+        """Each place repeated for its patches, with the positions of `Qwen3VLModel.get_rope_index`.
+
+        A template may put media in another order than the conversation, but those of one kind in theirs.
+        """
+        waiting = [_frames_of(media, modality) for modality in (Modality.IMAGE, Modality.VIDEO)]
+        tokens, positions, found = [], [], []
         start = position = 0
-        for place, (rows, columns) in zip(places, grids, strict=True):
+        for place in np.flatnonzero(np.isin(marked, self._media_tokens)).tolist():
+            frame = next(waiting[self._media_tokens.index(marked[place])], None)
+            if frame is None:
+                raise InvalidInput("the model's template has more places than there are pictures and frames")
+            patches, first = frame
+            if first:
+                found.append(patches)
+            rows, columns = (side // self._merge for side in patches.grid[1:])
             tokens += [marked[start:place], np.full(rows * columns, marked[place])]
             positions += [_line(position, place - start), _grid(rows, columns) + (position + place - start)]
             position += place - start + max(rows, columns)
             start = place + 1
+        if any(next(of_kind, None) for of_kind in waiting):
+            raise InvalidInput("the model's template has fewer places than there are pictures and frames")
         tokens.append(marked[start:])
         positions.append(_line(position, len(marked) - start))
-        return Row(np.concatenate(tokens), np.concatenate(positions, axis=1), tuple(media))
+        return Row(np.concatenate(tokens), np.concatenate(positions, axis=1), tuple(found))
 
     def _cut(self, row: Row, conversation: Any) -> Row:
         """An input that is too long without the end of its last text, but with all that the template puts after it."""
@@ -163,8 +184,8 @@ class QwenVL:
         end = self._encoded(self._rendered([*before, marked]).rpartition(END_MARK)[2])
         kept = self._max_tokens - len(end)
         cut = np.concatenate([row.tokens[:kept], end])
-        if np.isin(row.tokens[kept:], self._places).any():
-            raise InvalidInput(f"pictures and clips alone are longer than {self._max_tokens} tokens")
+        if np.isin(row.tokens[kept:], self._media_tokens).any():
+            raise InvalidInput(f"pictures and clips, with what is before them, are over {self._max_tokens} tokens")
         return Row(cut, row.positions[:, : len(cut)], row.media)
 
     # -- on the device ------------------------------------------------------------------------
@@ -181,7 +202,8 @@ class QwenVL:
             levels = self._eyes(pixels, [each.grid for each in new])
             sizes = [len(each.pixels) // self._merge**2 for each in new]
             for each, *of_levels in zip(new, *(level.split(sizes) for level in levels), strict=True):
-                each.seen = tuple(of_levels)
+                # a part would keep the whole of it in memory
+                each.seen = tuple(level.clone() if len(new) > 1 else level for level in of_levels)
         return [torch.cat(level) for level in zip(*(each.seen for each in media), strict=True)]
 
 
@@ -189,11 +211,11 @@ def pooled(model: Any) -> Head:
     """The last token, and whatever comes after pooling.
 
     Raises:
-        ValueError: the model pools in another way.
+        NotApplicable: the model pools in another way.
     """
-    _, pooling, *after = model
+    pooling, *after = list(model)[1:] or [None]
     if not isinstance(pooling, Pooling) or pooling.pooling_mode != "lasttoken":
-        raise ValueError("it does not pool the last token")
+        raise NotApplicable("it does not pool the last token")
 
     def head(hidden: torch.Tensor) -> torch.Tensor:
         features: dict[str, Any] = {"sentence_embedding": hidden}
@@ -211,11 +233,11 @@ def yes_or_no(model: Any) -> Head:
     In bfloat16 logits have 8 bits: 64 documents got 48 different scores.
 
     Raises:
-        ValueError: the model scores in another way.
+        NotApplicable: the model scores in another way.
     """
     score = model[-1]
     if len(model) != 2 or not isinstance(score, LogitScore):
-        raise ValueError("its score is more than a logit")
+        raise NotApplicable("its score is more than a logit")
     weights = model[0].model.lm_head.weight
     direction = weights[score.true_token_id].float()
     if score.false_token_id is not None:
@@ -235,12 +257,19 @@ def padded(rows: Sequence[Row], pad: int) -> tuple[Tokens, Tokens, npt.NDArray[n
     return tokens, positions, mask
 
 
+def _frames_of(media: Sequence[Patches], modality: Modality) -> Iterator[tuple[Patches, bool]]:
+    """Pictures, or all frames of all clips, and whether it is the first of its clip."""
+    for each in media:
+        if each.modality is modality:
+            yield from ((each, frame == 0) for frame in range(each.grid[0]))
+
+
 def _line(start: int, length: int) -> Tokens:
     """Positions of a text."""
     return np.broadcast_to(np.arange(start, start + length), (3, length))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=128)
 def _grid(rows: int, columns: int) -> Tokens:
     """Positions of a picture, or of one frame of a clip, from its first."""
     return np.stack([np.zeros(rows * columns, np.int64), *np.indices((rows, columns)).reshape(2, -1)])

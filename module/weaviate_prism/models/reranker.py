@@ -105,7 +105,7 @@ def load(settings: Settings) -> CrossEncoderReranker:
     make = functools.partial(CrossEncoderReranker, model, info, logits=settings.rerank_logits)
     return fastest(
         make(Standard(model, "scores", info.max_tokens)),
-        lambda: make(QwenVL(model, yes_or_no(model), info.max_tokens)),
+        lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
         _answers,
         info,
     )
@@ -116,9 +116,10 @@ def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
 
     Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
     """
-    query, *documents = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
-    prepared = [reranker.prepare(query, document, "") for document in documents]
-    prepared += [reranker.prepare(document, query, "Judge it.") for document in documents]
+    read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
+    pairs = [(query, document) for query in read[:: len(read) - 1] for document in read]
+    prepared = [reranker.prepare(query, document, "") for query, document in pairs]
+    prepared += [reranker.prepare(document, query, "Judge it.") for query, document in pairs]
     together = [prepared] if reranker.info.tier != Standard.name else [[each] for each in prepared]
     answers = reranker.logits if reranker.info.dtype == "float32" else reranker.forward
     return np.concatenate([answers(batch) for batch in together])
