@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -28,6 +29,9 @@ T = TypeVar("T")
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 API_VERSION = 1
+
+# Of the call at hand, as it came. Protobuf's own ByteSize writes the message anew to count it: 17 ms for 10 MB.
+request_bytes: ContextVar[int] = ContextVar("request_bytes", default=0)
 
 CODES: Mapping[type[PrismError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -90,7 +94,7 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         check_rows(len(request.items), len(request.targets), engine.settings)
         check_parts(request.items, engine.settings)
         check_targets(request.targets, engine.settings)
-        targets, items = await run_sized(engine, deadline, request.ByteSize(), messages.targets_and_items, request)
+        targets, items = await run_sized(engine, deadline, request_bytes.get(), messages.targets_and_items, request)
         results = await engine.vectorize(
             items, task=task, targets=list(targets.values()), priority=priority, deadline=deadline
         )
@@ -120,7 +124,7 @@ class Reranker(pb_grpc.RerankerServicer):
         check_count(len(request.documents), engine.settings)
         check_parts([request.query, *request.documents], engine.settings)
         query, *documents = await run_sized(
-            engine, deadline, request.ByteSize(), messages.items, [request.query, *request.documents]
+            engine, deadline, request_bytes.get(), messages.items, [request.query, *request.documents]
         )
         if isinstance(query, PrismError):
             raise query.about("query")

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from weaviate_prism.errors import InvalidInput, Overloaded, PrismError, Unauthenticated
 from weaviate_prism.server.access import Access
-from weaviate_prism.server.rpc import Context, Door, metadatum
+from weaviate_prism.server.rpc import Context, Door, metadatum, request_bytes
 
 # in quotes: generic for type checkers only
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -70,6 +70,7 @@ class ParseRequests(grpc.aio.ServerInterceptor):
             with self._door.requests.bytes_held(self._door.engine.settings.max_queue_bytes) as held:
                 try:
                     held.resize(len(data))
+                    request_bytes.set(len(data))
                     request = parse(data)
                 except Overloaded as error:
                     return await self._door.answered(name, context, fail(error))
