@@ -179,6 +179,8 @@ class Stage(Generic[P, R]):
 
     def _fit_for_client(self, error: BaseException) -> PrismError:
         if isinstance(error, PrismError):
+            # whose frames hold decoded pictures: their room is free before the caller hears of it
+            error.__traceback__ = error.__context__ = None
             return error.bare()
         if isinstance(error, MemoryError):
             return TooLarge("does not fit into the memory that is left")
