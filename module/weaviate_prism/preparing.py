@@ -1,9 +1,8 @@
 """From parts to what a model takes: each picture and clip decoded once for all inputs of a unit that read it.
 
-All inputs of a unit are prepared by one job of a CPU thread, and what is decoded is dropped as soon as nothing
-else in that job reads it: each thread has the media of one input in memory,
-seldom more, however many targets read them. Where the model takes patches, those are what is shared, and the
-decoded picture is gone as soon as they are made.
+All inputs of a unit are prepared by one job of a CPU thread, and what is decoded is dropped as soon as nothing else
+in that job reads it: each thread has the media of one input in memory, seldom more, however many targets read them.
+Where the model takes patches, those are what is shared, and the decoded picture is gone as soon as they are made.
 """
 
 from __future__ import annotations

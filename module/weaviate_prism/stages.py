@@ -221,21 +221,10 @@ class Stages:
         await all_done([future])
         return future.result()
 
-    async def on_device(self, info: ModelInfo, prepared: Prepared, ticket: Ticket) -> Answer:
-        """The model's finite answer for one prepared input, which shares a batch with others.
-
-        Raises:
-            Internal: the answer holds numbers that are not finite, or only zeros.
-        """
-        (answer,) = await self.on_device_together(info, [prepared], ticket)
-        if isinstance(answer, PrismError):
-            raise answer
-        return answer
-
     async def on_device_together(
         self, info: ModelInfo, inputs: Sequence[Prepared | PrismError], ticket: Ticket
     ) -> list[Answer | PrismError]:
-        """The same for several, each of which may be in another batch; what could not be prepared stays as it is.
+        """The model's finite answer for each, in a batch with others; what could not be prepared stays as it is.
 
         Raises:
             Unavailable: the device thread is gone.

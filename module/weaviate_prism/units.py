@@ -1,6 +1,6 @@
 """Which inputs are taken through the service together: the event loop turns about as often for a unit as for an item.
 
-Few enough that several threads have something to do.
+A unit is small, so that several threads have something to do.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from bench.timing import medians
+from tiers import loaded_the_standard_way
 from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
 from weaviate_prism.bundled.scenes import PICTURE_KINDS, make_scenes
 from weaviate_prism.config import Settings
@@ -23,7 +24,6 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
-from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Task
 
 SETTINGS = Settings(device="cpu", dtype="float32")
@@ -41,15 +41,10 @@ class Kind:
 @pytest.fixture(scope="module")
 def ways() -> dict[str, SentenceEmbedder]:
     faster = embedder.load(SETTINGS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(QwenVL, "__init__", _refuse)
+    with loaded_the_standard_way():
         standard = embedder.load(SETTINGS)
     assert (faster.info.tier, standard.info.tier) == (QwenVL.name, Standard.name)
     return {"faster": faster, "standard": standard}
-
-
-def _refuse(*_: object) -> None:
-    raise NotApplicable("for the standard way")
 
 
 @pytest.fixture(scope="module")

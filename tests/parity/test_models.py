@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,11 @@ import torch
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+from tiers import loaded_the_standard_way
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.media import MediaDecoder
-from weaviate_prism.models.qwen_vl import QwenVL
-from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
@@ -71,17 +71,11 @@ def items(clip: Video) -> list[Item]:
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     """With its models computed in each way."""
     running = Engine(Settings(device="cpu", dtype="float32", cache_bytes=0))
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "standard":
-            patch.setattr(QwenVL, "__init__", _refuse)
+    with loaded_the_standard_way() if request.param == "standard" else nullcontext():
         await running.start()
     assert [model.tier for model in running.info().models] == [request.param] * 2
     yield running
     running.close()
-
-
-def _refuse(*_: object) -> None:
-    raise NotApplicable("for the standard way")
 
 
 def content(parts: Sequence[Part]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

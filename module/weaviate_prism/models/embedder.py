@@ -20,7 +20,7 @@ from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Tier, fastest, samples
+from weaviate_prism.models.tiers import Tier, batches, fastest, samples
 from weaviate_prism.values import ModelInfo, Task
 
 # The prompts that `encode_query` and `encode_document` look for, in this order.
@@ -106,14 +106,13 @@ def load(settings: Settings) -> SentenceEmbedder:
 
 
 def _answers(embedder: SentenceEmbedder) -> npt.NDArray[np.float32]:
-    """Unit vectors of the samples, for the proof of a faster tier; the standard one takes one kind of input at once."""
+    """Unit vectors of the samples, for the proof of a faster tier."""
     prepared = [
         embedder.prepare([embedder.patched(content) for content in sample], task, instruction)
         for sample in samples(embedder.info)
         for task, instruction in ((Task.QUERY, "Find it."), (Task.DOCUMENT, ""))
     ]
-    together = [prepared] if embedder.info.tier != Standard.name else [[each] for each in prepared]
-    vectors = np.concatenate([embedder.forward(batch) for batch in together])
+    vectors = np.concatenate([embedder.forward(batch) for batch in batches(prepared, embedder.info)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 

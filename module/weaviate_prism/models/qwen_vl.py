@@ -213,8 +213,8 @@ def pooled(model: Any) -> Head:
     Raises:
         NotApplicable: the model pools in another way.
     """
-    pooling, *after = list(model)[1:] or [None]
-    if not isinstance(pooling, Pooling) or pooling.pooling_mode != "lasttoken":
+    after = list(model)[2:]
+    if len(model) < 2 or not isinstance(pooling := model[1], Pooling) or pooling.pooling_mode != "lasttoken":
         raise NotApplicable("it does not pool the last token")
 
     def head(hidden: torch.Tensor) -> torch.Tensor:

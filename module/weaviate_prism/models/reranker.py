@@ -20,7 +20,7 @@ from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Tier, fastest, samples
+from weaviate_prism.models.tiers import Tier, batches, fastest, samples
 from weaviate_prism.values import ModelInfo
 
 
@@ -112,7 +112,7 @@ def load(settings: Settings) -> CrossEncoderReranker:
 
 
 def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
-    """Of the samples, for the proof of a faster tier; the standard one takes one kind of input at once.
+    """Of the samples, for the proof of a faster tier.
 
     Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
     """
@@ -120,6 +120,5 @@ def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
     pairs = [(query, document) for query in read[:: len(read) - 1] for document in read]
     prepared = [reranker.prepare(query, document, "") for query, document in pairs]
     prepared += [reranker.prepare(document, query, "Judge it.") for query, document in pairs]
-    together = [prepared] if reranker.info.tier != Standard.name else [[each] for each in prepared]
     answers = reranker.logits if reranker.info.dtype == "float32" else reranker.forward
-    return np.concatenate([answers(batch) for batch in together])
+    return np.concatenate([answers(batch) for batch in batches(prepared, reranker.info)])
