@@ -5,6 +5,7 @@ go 1.26
 require (
 	github.com/go-openapi/strfmt v0.25.0
 	github.com/prometheus/client_golang v1.20.5
+	github.com/segmentio/asm v1.2.1
 	github.com/sirupsen/logrus v1.9.4
 	github.com/tailor-platform/graphql v0.6.0
 	github.com/weaviate/weaviate v1.39.2

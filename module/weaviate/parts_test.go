@@ -1,6 +1,8 @@
 package prism
 
 import (
+	"bytes"
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -58,6 +60,23 @@ func TestUnusablePropertiesAreErrorsThatNameThem(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestMediaAreDecodedAsTheStandardLibraryDecodesThem(t *testing.T) {
+	for size := range 200 {
+		want := make([]byte, size+1)
+		for i := range want {
+			want[i] = byte(i * size)
+		}
+		part, err := mediaPart(isImage, base64.StdEncoding.EncodeToString(want))
+		if err != nil || !bytes.Equal(part.GetData(), want) {
+			t.Fatalf("%d bytes: %v, %v", len(want), part, err)
+		}
+	}
+	bad := strings.Repeat("AAAA", 50) + "A%AA"
+	if _, err := mediaPart(isImage, bad); err == nil || !strings.Contains(err.Error(), "at input byte 201") {
+		t.Errorf("got %v", err)
 	}
 }
 

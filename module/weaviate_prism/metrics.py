@@ -57,6 +57,17 @@ class Metrics:
             registry=self.registry,
         )
         self.cache_bytes = Gauge("prism_cache_bytes", "Memory held by cached embeddings.", registry=self.registry)
+        self.vision_cache = Counter(
+            "prism_vision_cache",
+            "Pictures and clips for a reranker's vision tower: hit, seen before, or miss.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.vision_cache_bytes = Gauge(
+            "prism_vision_cache_bytes",
+            "Memory held by what vision towers made of pictures and clips.",
+            registry=self.registry,
+        )
         self.queue_depth = Gauge("prism_queue_depth", "Jobs waiting, by stage.", ["stage"], registry=self.registry)
         self.queue_seconds = Histogram(
             "prism_queue_seconds",
