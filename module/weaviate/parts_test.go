@@ -16,7 +16,7 @@ func TestPropertiesBecomePartsInTheOrderOfTheFields(t *testing.T) {
 	found, err := parts(fields, map[string]any{
 		"clip": "Y2xpcA==", "hashed": digest, "still": "data:image/png;base64,c3RpbGw=", "tags": []string{"a", "b"},
 		"more": []any{"c"}, "title": "", "gone": nil, "other": "ignored",
-	})
+	}, mediaPart)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestPropertiesBecomePartsInTheOrderOfTheFields(t *testing.T) {
 
 func TestAnObjectWithoutPropertiesHasNoParts(t *testing.T) {
 	for _, properties := range []any{nil, map[string]any(nil), map[string]any{"title": nil, "tags": []any{}}} {
-		if found, err := parts([]field{{"title", isText, 0}, {"tags", isText, 0}}, properties); err != nil || found != nil {
+		if found, err := parts([]field{{"title", isText, 0}, {"tags", isText, 0}}, properties, mediaPart); err != nil || found != nil {
 			t.Errorf("%v: %v, %v", properties, found, err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestUnusablePropertiesAreErrorsThatNameThem(t *testing.T) {
 		"media list": {field{"still", isImage, 0}, []any{"YQ=="}, `property "still"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parts([]field{c.field}, map[string]any{c.field.name: c.value})
+			_, err := parts([]field{c.field}, map[string]any{c.field.name: c.value}, mediaPart)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
