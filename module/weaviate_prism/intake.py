@@ -13,16 +13,18 @@ from typing import TypeAlias, TypeVar
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
-from weaviate_prism.media import MediaDecoder
+from weaviate_prism.media import NO_MEDIA, MediaDecoder, recognise
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content
 from weaviate_prism.tracing import shown
-from weaviate_prism.values import Image, Item, ModelInfo, Part, Text
+from weaviate_prism.values import Image, Item, Modality, ModelInfo, Part, Text, Video
 
 T = TypeVar("T")
 
 # Published instructions have 50 to 300; longer ones would push out what they are about.
 MAX_INSTRUCTION_CHARACTERS = 2000
+
+NAMES = {Modality.TEXT: "a text", Modality.IMAGE: "a picture", Modality.VIDEO: "a clip"}
 
 
 class Intake:
@@ -110,6 +112,29 @@ class Intake:
         # At most 4 bytes a character: short texts need no encoding to be sure.
         if isinstance(part, Text) and len(part.text) * 4 > limit:
             check_limit("a text", len(encoded(part.text)), "bytes", limit, "max_text_bytes")
+
+
+def media_part(data: bytes, stated: Modality | None = None, field: str = "") -> Image | Video:
+    """A picture or clip, whichever the bytes are.
+
+    Raises:
+        InvalidInput: neither, or not what the caller says that it is.
+    """
+    found = recognise(data)
+    if found is None:
+        known = NO_MEDIA.get(stated) if stated else None
+        raise InvalidInput(known or "neither a picture nor a clip of a known format")
+    check_stated(stated, found)
+    return (Image if found is Modality.IMAGE else Video)(data, field)
+
+
+def check_stated(stated: Modality | None, found: Modality) -> None:
+    """
+    Raises:
+        InvalidInput
+    """
+    if stated not in (None, found):
+        raise InvalidInput(f"is {NAMES[found]}, and stated as {NAMES[stated]}")
 
 
 def _of_each(parts: Sequence[Part], make: Callable[[Part], T]) -> list[T]:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
 from weaviate_prism.intake import Digest, has_media, name_of
-from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.base import Content
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Part
@@ -42,16 +42,16 @@ class Input:
 
 
 async def prepare_together(
-    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[Prepared | PrismError]], stages: Stages, ticket: Ticket
-) -> list[Prepared | PrismError]:
-    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread, if it is short.
+    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[T | PrismError]], stages: Stages, ticket: Ticket
+) -> list[T | PrismError]:
+    """Each input as `prepare` makes it ready, or why not; in one job of a CPU thread, if it is short.
 
     `prepare` does as many as it has time for (`in_time`), at least one; for the rest another job is queued.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     together = True
     while rest := inputs[len(prepared) :]:
         some = rest if together else rest[:1]
@@ -65,11 +65,11 @@ async def prepare_together(
 
 
 def in_time(
-    inputs: Sequence[S], prepare: Callable[[S], Prepared], may_stop: Callable[[], bool] = lambda: True
-) -> list[Prepared | PrismError]:
+    inputs: Sequence[S], prepare: Callable[[S], T], may_stop: Callable[[], bool] = lambda: True
+) -> list[T | PrismError]:
     """The first of the inputs, prepared one by one until the time of a job is up and it may stop."""
     end = time.monotonic() + JOB_SECONDS
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     for each in inputs:
         prepared.append(or_error(prepare, each))
         if time.monotonic() > end and may_stop():

@@ -2,13 +2,14 @@
 
     items -> units -> checked for each target -> digests -> cache -> prepared together -> batched, run -> fused, cut
 
-An item's error, or that of one of its targets, is a value in its place. Knows neither wires nor tensors.
+The media of objects are stored as soon as they have a vector. An item's error, or that of one of its targets, is a
+value in its place. Knows neither wires nor tensors.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,8 +25,9 @@ from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, in_time, prepare_together
 from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Vector
+from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Text, Vector
 
 # Hashing this much takes about 0.2 ms: more is not done on the event loop.
 HASH_INLINE_BYTES = 256 * 1024
@@ -66,12 +68,19 @@ class Vectorizing:
     """Used from one event loop."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, intake: Intake, stages: Stages, admission: Admission
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        intake: Intake,
+        stages: Stages,
+        admission: Admission,
+        store: MediaStore,
     ) -> None:
         self._video_frames = settings.video_frames
         self._intake = intake
         self._stages = stages
         self._admission = admission
+        self._store = store
         self._cache = EmbeddingCache(settings.cache_bytes, metrics)
         self._ahead = {Priority.QUERY: Ahead(QUERY_BYTES), Priority.BULK: Ahead(BULK_BYTES)}
 
@@ -119,10 +128,19 @@ class Vectorizing:
             return await self._compute({key: inputs[key] for key in missing}, request)
 
         answers = await self._cache.get(inputs, compute, request.ticket)
+        if request.ticket.priority is Priority.BULK:  # what is searched for is no object's
+            self._keep(each for key, each in inputs.items() if not isinstance(answers[key], PrismError))
         return [
             fused(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
             for reading, of_reading in zip(readings, wanted, strict=True)
         ]
+
+    def _keep(self, inputs: Iterable[Input]) -> None:
+        """Stores the media of inputs that have a vector: they can be decoded."""
+        parts = {digest: part for each in inputs for digest, part in zip(each.digests, each.parts, strict=True)}
+        for part in parts.values():
+            if not isinstance(part, Text):
+                self._store.keep(part.data)
 
     def _stem(self, target: Target, request: Request) -> hashlib.blake2b:
         """Everything but the parts that changes the model's answer: not name, dimensions or weights of the target."""
