@@ -191,7 +191,8 @@ class MediaStore:
                 for entry in os.scandir(prefix):
                     if DIGEST.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                         about = entry.stat(follow_symlinks=False)
-                        yield about.st_mtime_ns, entry.name, about.st_size
+                        if about.st_size:  # a power cut may leave empty ones
+                            yield about.st_mtime_ns, entry.name, about.st_size
 
     def _read(self, digest: str) -> bytes | None:
         path = self._path(digest)
