@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -26,16 +26,26 @@ MODULES = {
 
 
 @pytest.fixture(scope="module")
-def storing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Prism keeps media."""
-    folder = tmp_path_factory.mktemp("storing")
+def objects() -> dict[str, SceneObject]:
+    return {each.uuid: each for each in scene_objects(COUNT, seed=11)}
+
+
+@pytest.fixture(scope="module")
+def restarted(tmp_path_factory: pytest.TempPathFactory, objects: dict[str, SceneObject]) -> Iterator[Stack]:
+    """Prism has kept the pictures of both collections' objects, and was killed and started since."""
+    folder = tmp_path_factory.mktemp("restarted")
     with stack(folder / "weaviate", *BUNDLED, "--media-store", str(folder / "media")) as running:
+        for module in MODULES:
+            fill(running, module, objects.values())
+        wait_until(lambda: running.prism.metric("prism_media_store_items") == COUNT)
+        running.prism.kill()
+        running.prism.start()
         yield running
 
 
-def filled(storing: Stack, module: str, objects: list[SceneObject]) -> AnyCollection:
+def fill(stack: Stack, module: str, objects: Iterable[SceneObject]) -> None:
     properties, vectorizer = MODULES[module]
-    collection = storing.client.collections.create(
+    collection = stack.client.collections.create(
         f"Hashed{module}",
         properties=properties,
         vector_config=vectorizer,
@@ -44,7 +54,6 @@ def filled(storing: Stack, module: str, objects: list[SceneObject]) -> AnyCollec
     for each in objects:
         title = {"title": each.drawn.caption} if len(properties) > 1 else {}
         collection.data.insert({"photo": each.properties["picture"], **title}, uuid=each.uuid)
-    return collection
 
 
 def reranked(collection: AnyCollection, picture: str, query: str) -> list[tuple[str, Any]]:
@@ -54,21 +63,20 @@ def reranked(collection: AnyCollection, picture: str, query: str) -> list[tuple[
     return [(str(each.uuid), each.metadata.rerank_score) for each in found.objects]
 
 
+@pytest.mark.parametrize("query", ["words", "picture"])
 @pytest.mark.parametrize("module", MODULES)
-def test_a_blob_hash_is_reranked_by_its_media_after_a_restart_of_prism(storing: Stack, module: str) -> None:
-    objects = {each.uuid: each for each in scene_objects(COUNT, seed=11 if module == "Clip" else 12)}
-    before = storing.prism.metric("prism_media_store_items")
-    collection = filled(storing, module, list(objects.values()))
-    wait_until(lambda: storing.prism.metric("prism_media_store_items") == before + COUNT)
-    storing.prism.kill()
-    storing.prism.start()
+def test_a_blob_hash_is_reranked_by_its_media(
+    restarted: Stack, objects: dict[str, SceneObject], module: str, query: str
+) -> None:
     asked = next(iter(objects.values())).drawn
-    for query in (phrase(asked), picture(redrawn(asked))):
-        found = reranked(collection, picture(redrawn(asked)), query)
-        assert {uuid for uuid, _ in found} == objects.keys()
-        scores = [score for _, score in found]
-        pictures = [objects[uuid].properties["picture"] for uuid, _ in found]
-        assert scores == pytest.approx(storing.prism.rerank(query, pictures), abs=1e-5)
-        assert scores == sorted(scores, reverse=True)
-        assert scores[0] > scores[-1]
-    assert storing.prism.metric("prism_media_store_total", outcome="hit") == 2 * COUNT
+    shown = picture(redrawn(asked))
+    asking = phrase(asked) if query == "words" else shown
+    hits = restarted.prism.metric("prism_media_store_total", outcome="hit")
+    found = reranked(restarted.client.collections.get(f"Hashed{module}"), shown, asking)
+    assert {uuid for uuid, _ in found} == objects.keys()
+    scores = [score for _, score in found]
+    pictures = [objects[uuid].properties["picture"] for uuid, _ in found]
+    assert scores == pytest.approx(restarted.prism.rerank(asking, pictures), abs=1e-5)
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[-1]
+    assert restarted.prism.metric("prism_media_store_total", outcome="hit") == hits + COUNT
