@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.running import WAIT
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.store import MediaStore, StoreError, digest_of
@@ -140,41 +143,52 @@ def test_without_a_folder_nothing_is_kept() -> None:
 
 # -- what may go wrong ---------------------------------------------------------------------------
 
-WRITER = """
-import random, sys
+SIZE = 50_000_000  # takes some 30 ms to write
+WRITER = f"""
+import os, sys
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.store import MediaStore, digest_of
-store = MediaStore(sys.argv[1], 10**9, Metrics())
+store = MediaStore(sys.argv[1], 10**10, Metrics())
 store.open()
-draw = random.Random(int(sys.argv[2]))
 while True:
-    data = draw.randbytes(1_000_000)
+    data = os.urandom(16).ljust({SIZE})
     store.keep(data)
     store._writer.submit(str).result()
     print(digest_of(data), flush=True)
 """
 
 
-def test_a_writer_that_is_killed_loses_nothing_but_what_it_was_writing(folder: Path) -> None:
-    draw = random.Random()
-    written: set[str] = set()
-    for number in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder), str(number)], stdout=subprocess.PIPE, text=True
-        )
-        with process:
-            assert process.stdout
-            written.add(process.stdout.readline().strip())
-            time.sleep(draw.uniform(0, 0.05))  # the moment is what is tried, not waited for
-            process.kill()
-            # the last line may be cut
-            written |= {line.strip() for line in process.stdout if line.endswith("\n")}
-        with opened(folder) as store:
-            found = {path.name for path in files(folder)}
-            assert written <= found
-            assert len(found) <= len(written) + number + 1  # one was written and not told, each time
-            assert all(digest_of(store.read(digest)) == digest for digest in found)
-        assert not (folder / "incoming").exists()
+def wait_for_half_a_file(folder: Path) -> None:
+    """Without sleeping: it is there for 30 ms."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError):
+            if any(path.is_file() and 0 < path.stat().st_size < SIZE for path in folder.rglob("*")):
+                return
+
+
+@pytest.mark.parametrize("half_written", [False, True])
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_writer_that_is_killed_loses_nothing_but_what_it_was_writing(
+    folder: Path, half_written: bool, attempt: int
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout
+        written = {process.stdout.readline().strip()}
+        if half_written:
+            wait_for_half_a_file(folder)
+        else:
+            time.sleep(random.uniform(0, 0.3))  # any moment is to be tried; none is waited for
+        process.kill()
+        written |= {line.strip() for line in process.stdout if line.endswith("\n")}  # the last one may be cut
+    with opened(folder) as store:
+        found = {path.name for path in files(folder)}
+        assert written <= found
+        assert len(found) <= len(written) + 1  # which was written and not told
+        assert all(digest_of(store.read(digest)) == digest for digest in found)
+    assert not (folder / "incoming").exists()
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"b", b"a lot more"])
