@@ -9,13 +9,15 @@ a whole request (unknown model, queue full, still loading) are raised. Knows not
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from weaviate_prism import __version__, reranking, vectorizing, video
-from weaviate_prism.admission import Admission, until_deadline
+from weaviate_prism.admission import Admission, Held, until_deadline
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import NotFound, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import check_positions, fusion_of
@@ -23,9 +25,11 @@ from weaviate_prism.intake import Intake, check_count, check_instruction
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, Reranker
 from weaviate_prism.models.registry import Models, is_fake, load_models
+from weaviate_prism.recalling import Recalling
 from weaviate_prism.room import until
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.store import MediaStore, StoreError
 from weaviate_prism.values import EngineInfo, Fusion, Item, Modality, ModelInfo, Priority, Target, Task, Text, Vector
 
 log = logging.getLogger(__name__)
@@ -45,8 +49,11 @@ class Engine:
         self._failure: asyncio.Future[str] = self._loop.create_future()
         self._stages = Stages(settings, self.metrics, self._fail_from_thread)
         self._intake = Intake(settings, self.metrics)
-        parts = (self._intake, self._stages, Admission(settings, self.metrics))
-        self._vectorizing = vectorizing.Vectorizing(settings, self.metrics, *parts)
+        self._store = MediaStore(settings.media_store, settings.media_store_bytes, self.metrics)
+        self._admission = Admission(settings, self.metrics)
+        self._recalling = Recalling(settings, self.metrics, self._store, self._stages, self._admission)
+        parts = (self._intake, self._stages, self._admission)
+        self._vectorizing = vectorizing.Vectorizing(settings, self.metrics, *parts, self._store)
         self._reranking = reranking.Reranking(settings, self.metrics, *parts)
 
     # -- life ---------------------------------------------------------------------------------
@@ -54,6 +61,7 @@ class Engine:
     async def start(self) -> None:
         """Loads the models and runs each once; `ready` afterwards. A failure shows in `failed`."""
         try:
+            await asyncio.to_thread(self._store.open)
             self._models = await asyncio.to_thread(load_models, self.settings)
             for kind, model in self._models.by_kind():
                 self._stages.add(kind, model)
@@ -61,6 +69,9 @@ class Engine:
             if self._models.reranker:
                 self._intake.seen.serve(self._models.reranker)
             await asyncio.gather(self._warm_up(), self._warm_up_clips())
+        except StoreError as error:
+            self._fail(f"the media store cannot be used: {error}")
+            return
         except Exception as error:
             if not isinstance(error, ModelError):  # its message says it all
                 log.critical("the models could not be loaded", exc_info=error)
@@ -84,6 +95,7 @@ class Engine:
         """Ends the threads; what still waits fails with Unavailable."""
         self._ready = False
         self._stages.close()
+        self._store.close()
 
     def info(self) -> EngineInfo:
         models = [model.info for _, model in self._models.by_kind()] if self._models else []
@@ -114,9 +126,10 @@ class Engine:
         check_rows(len(items), len(targets), self.settings)
         fusions = [self._fusion(number, target, embedder, len(items)) for number, target in enumerate(targets)]
         request = vectorizing.Request(embedder, task, targets, fusions, ticket(priority, deadline))
-        self._intake.count(embedder.info.kind, items)
         with until(deadline):
-            return await self._vectorizing.vectorize(items, request)
+            async with self._recalling.recalled(items, request.ticket) as whole:
+                self._intake.count(embedder.info.kind, whole)
+                return await self._vectorizing.vectorize(whole, request)
 
     async def rerank(
         self,
@@ -141,7 +154,22 @@ class Engine:
         check_instruction(instruction)
         request = reranking.Request(reranker, instruction, ticket(Priority.QUERY, deadline))
         with until(deadline):
-            return await self._reranking.rerank(query, documents, request)
+            seen = functools.partial(self._intake.seen.modality, reranker)
+            async with self._recalling.recalled([query, *documents], request.ticket, seen) as (asked, *ranked):
+                assert isinstance(asked, Item)
+                return await self._reranking.rerank(asked, ranked, request)
+
+    def keeps_media(self, model: str = "") -> bool:
+        """Whether digests may stand for media of documents that the reranker has scored, as long as there is room.
+
+        Raises:
+            Unavailable, NotFound, Unsupported: there is no such reranker.
+        """
+        return self._intake.seen.serves(self._reranker(model))
+
+    def bytes_held(self) -> AbstractContextManager[Held]:
+        """For doors: spans the time that a request's bytes are held."""
+        return self._admission.bytes_held()
 
     async def run_in_pool(self, function: Callable[..., T], *args: Any, deadline: float) -> T:
         """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding.

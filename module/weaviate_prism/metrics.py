@@ -68,6 +68,30 @@ class Metrics:
             "Memory held by what vision towers made of pictures and clips.",
             registry=self.registry,
         )
+        self.media_store = Counter(
+            "prism_media_store",
+            "Digests asked of the media store: hit or miss.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.media_store_bytes = Gauge(
+            "prism_media_store_bytes", "Disk space taken by stored media.", registry=self.registry
+        )
+        self.media_store_items = Gauge("prism_media_store_items", "Media that are stored.", registry=self.registry)
+        self.media_store_evictions = Counter(
+            "prism_media_store_evictions", "Stored media that made room for others.", registry=self.registry
+        )
+        self.media_store_failures = Counter(
+            "prism_media_store_failures",
+            "Media that could not be stored, by reason: disk, queue (the disk is too slow) or size.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.digests_as_text = Counter(
+            "prism_digests_as_text",
+            "Documents and queries that look like digests of media, and were scored as texts.",
+            registry=self.registry,
+        )
         self.queue_depth = Gauge("prism_queue_depth", "Jobs waiting, by stage.", ["stage"], registry=self.registry)
         self.queue_seconds = Histogram(
             "prism_queue_seconds",

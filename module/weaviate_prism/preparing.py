@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
-from weaviate_prism.intake import Digest, digest, has_media, name_of, size_of
-from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.intake import digest, has_media, name_of, size_of
+from weaviate_prism.models.base import Content
 from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import units_of
-from weaviate_prism.values import Part, Priority
+from weaviate_prism.values import Digest, Part, Priority
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -65,16 +65,16 @@ def _digests(parts: Iterable[Part]) -> dict[int, Digest]:
 
 
 async def prepare_together(
-    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[Prepared | PrismError]], stages: Stages, ticket: Ticket
-) -> list[Prepared | PrismError]:
-    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread, if it is short.
+    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[T | PrismError]], stages: Stages, ticket: Ticket
+) -> list[T | PrismError]:
+    """Each input as `prepare` makes it ready, or why not; in one job of a CPU thread, if it is short.
 
     `prepare` does as many as it has time for (`in_time`), at least one; for the rest another job is queued.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     together = True
     while rest := inputs[len(prepared) :]:
         some = rest if together else rest[:1]
@@ -88,11 +88,11 @@ async def prepare_together(
 
 
 def in_time(
-    inputs: Sequence[S], prepare: Callable[[S], Prepared], may_stop: Callable[[], bool] = lambda: True
-) -> list[Prepared | PrismError]:
+    inputs: Sequence[S], prepare: Callable[[S], T], may_stop: Callable[[], bool] = lambda: True
+) -> list[T | PrismError]:
     """The first of the inputs, prepared one by one until the time of a job is up and it may stop."""
     end = time.monotonic() + JOB_SECONDS
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     for each in inputs:
         prepared.append(or_error(prepare, each))
         if time.monotonic() > end and may_stop():

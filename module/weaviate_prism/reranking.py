@@ -14,7 +14,7 @@ from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
-from weaviate_prism.intake import Digest, Intake, has_media, id_of
+from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
 from weaviate_prism.preparing import digests_of, in_time, prepare_together
@@ -22,7 +22,7 @@ from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import LOWEST_SCORE, Item, Part, Text
+from weaviate_prism.values import LOWEST_SCORE, Digest, Item, Part, Text
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ class Reranking:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 alone = any(isinstance(content, Picture | Clip) for content in asked)
                 units = units_of(
-                    (document, TOGETHER if alone else self._weight(document, request)) for document in documents
+                    (document, TOGETHER if alone else weight_of(document, decoded=self._to_decode(document, request)))
+                    for document in documents
                 )
                 work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
@@ -124,12 +125,12 @@ class Reranking:
         async with until_deadline(deadline, "while the documents were digested"):
             return await digests_of((part for part in parts if not isinstance(part, Text)), self._stages, deadline)
 
-    def _weight(self, document: Item | PrismError, request: Request) -> int:
-        is_seen = isinstance(document, Item) and all(
+    def _to_decode(self, document: Item | PrismError, request: Request) -> bool:
+        """Whether a document has media that were not seen before."""
+        return isinstance(document, Item) and not all(
             isinstance(part, Text) or self._intake.seen.has(request.reranker, request.digests.get(id(part)))
             for part in document.parts
         )
-        return weight_of(document, decoded=not is_seen)
 
     async def _of_unit(
         self,
@@ -139,7 +140,7 @@ class Reranking:
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
-        media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
+        media = sum(self._to_decode(each, request) for each in documents)
         if not all(isinstance(content, str) for content in asked):
             media = len(documents)
         async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:

@@ -2,13 +2,14 @@
 
     items -> units -> checked for each target -> digests -> cache -> prepared together -> batched, run -> fused, cut
 
-An item's error, or that of one of its targets, is a value in its place. Knows neither wires nor tensors.
+The media of objects are stored as soon as they have a vector. An item's error, or that of one of its targets, is a
+value in its place. Knows neither wires nor tensors.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,14 +19,15 @@ from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
 from weaviate_prism.fusion import finished, mean, part_weights
-from weaviate_prism.intake import Digest, Intake, name_of
+from weaviate_prism.intake import Intake, name_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, prepare_together
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Vector
+from weaviate_prism.values import Digest, Fusion, Image, Item, Part, Priority, Target, Task, Vector, Video
 
 Read: TypeAlias = tuple[int, int]
 """The position of an item, and the number of a target that reads it."""
@@ -63,12 +65,19 @@ class Vectorizing:
     """Used from one event loop."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, intake: Intake, stages: Stages, admission: Admission
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        intake: Intake,
+        stages: Stages,
+        admission: Admission,
+        store: MediaStore,
     ) -> None:
         self._video_frames = settings.video_frames
         self._intake = intake
         self._stages = stages
         self._admission = admission
+        self._store = store
         self._cache = EmbeddingCache(settings.cache_bytes, metrics)
         self._ahead = {Priority.QUERY: Ahead(QUERY_BYTES), Priority.BULK: Ahead(BULK_BYTES)}
 
@@ -117,10 +126,19 @@ class Vectorizing:
             return await self._compute({key: inputs[key] for key in missing}, request)
 
         answers = await self._cache.get(inputs, compute, request.ticket)
+        if request.ticket.priority is Priority.BULK:  # what is searched for is no object's
+            self._keep(each for key, each in inputs.items() if not isinstance(answers[key], PrismError))
         return [
             fused(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
             for reading, of_reading in zip(readings, wanted, strict=True)
         ]
+
+    def _keep(self, inputs: Iterable[Input]) -> None:
+        """Stores the media of inputs that have a vector: they can be decoded."""
+        parts = {digest: part for each in inputs for digest, part in zip(each.digests, each.parts, strict=True)}
+        for part in parts.values():
+            if isinstance(part, Image | Video):
+                self._store.keep(part.data)
 
     def _stem(self, target: Target, request: Request) -> hashlib.blake2b:
         """Everything but the parts that changes the model's answer: not name, dimensions or weights of the target."""
@@ -177,7 +195,7 @@ def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Ha
         of_parts = tuple(digests[id(part)] for part in parts)
         key = reading.stem.copy()
         for modality, of_part in of_parts:
-            key.update(modality.encode() + of_part)
+            key.update((modality + of_part).encode())
         inputs.append((key.digest(), Input(parts, of_parts, reading.target.instruction)))
     return inputs
 

@@ -8,11 +8,12 @@ document may have been seen when it was inserted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content, Model, Patches, Reranker
+from weaviate_prism.values import Digest, Modality
 
 # A dict entry, its key, and a Patches with its tuples.
 ENTRY_OVERHEAD = 1000
@@ -40,12 +41,16 @@ class VisionCache:
         """Whether what the model sees is kept."""
         return model.eyes in self._towers
 
-    def has(self, model: Model, digest: Hashable) -> bool:
-        """Whether equal bytes are kept, if they are not dropped meanwhile."""
+    def modality(self, model: Model, digest: str) -> Modality | None:
+        """What is kept under this digest, if anything is, and is not dropped meanwhile."""
+        return next((modality for modality in Modality if self.has(model, (modality, digest))), None)
+
+    def has(self, model: Model, digest: Digest | None) -> bool:
+        """Whether it is kept, if it is not dropped meanwhile."""
         with self._lock:
             return self._patches.get((model.eyes, digest)) is not None
 
-    def content(self, model: Model, digest: Hashable, make: Callable[[], Content]) -> Content:
+    def content(self, model: Model, digest: Digest, make: Callable[[], Content]) -> Content:
         """What `make` makes for a model that is served, unless it has for equal bytes before.
 
         Raises:

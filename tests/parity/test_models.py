@@ -88,7 +88,7 @@ def content(parts: Sequence[Part]) -> tuple[list[dict[str, Any]], dict[str, Any]
             blocks.append({"type": "text", "text": part.text})
         elif isinstance(part, Image):
             blocks.append({"type": "image", "image": decoder.picture(part.data)})
-        else:
+        elif isinstance(part, Video):
             frames = decoder.clip(part.data)
             blocks.append({"type": "video", "video": torch.from_numpy(frames.frames)})
             metadata.append(

@@ -20,9 +20,9 @@ LAYERS = (
     ("server",),
     ("engine",),
     ("vectorizing", "reranking"),
-    ("admission", "fusion", "preparing", "stages", "units"),
+    ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
-    ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "models", "bundled"),
+    ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
     ("values", "errors", "lru", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
 )
 
