@@ -161,7 +161,7 @@ def test_only_media_of_objects_that_have_a_vector_are_stored(tmp_path: Path) -> 
 
 def test_media_are_stored_again_though_their_vector_is_known(tmp_path: Path) -> None:
     """They were evicted since, for instance."""
-    with InProcess(media_store=str(tmp_path)) as running:
+    with InProcess(media_store=str(tmp_path), vision_cache_bytes=0) as running:
         fill(running)
         (tmp_path / RED[:2] / RED).unlink()
         assert scores(running.http, "q", [RED]) == [0.0]
@@ -172,7 +172,8 @@ def test_media_are_stored_again_though_their_vector_is_known(tmp_path: Path) -> 
 
 def test_stored_media_count_among_the_bytes_of_a_request(tmp_path: Path) -> None:
     large = picture("red") + bytes(30_000)
-    with InProcess(media_store=str(tmp_path), max_request_bytes=100_000, max_queue_bytes=200_000) as running:
+    limits = {"max_request_bytes": 100_000, "max_queue_bytes": 200_000}
+    with InProcess(media_store=str(tmp_path), vision_cache_bytes=0, **limits) as running:
         assert post(running.http, images=[b64(large)]).status_code == 200
         until(lambda: items(running) == 1)
         assert scores(running.http, "q", [hashed(large)] * 3) == [0.0] * 3
