@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.config import Settings
@@ -19,6 +19,20 @@ T = TypeVar("T")
 
 # Pieces of work of one request that start in one turn of the event loop, each within 1 ms.
 TASKS_AT_ONCE = 8
+
+
+@contextlib.asynccontextmanager
+async def until_deadline(deadline: float, when: str) -> AsyncIterator[None]:
+    """Cancels what is inside at the deadline, in time.monotonic() seconds.
+
+    Raises:
+        DeadlineExceeded: saying when it passed.
+    """
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded(f"the deadline passed {when}") from None
 
 
 class Admission:
@@ -68,10 +82,8 @@ class Admission:
 
     async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with until_deadline(deadline, "before the model was done"):
                 return await work
-        except TimeoutError:
-            return DeadlineExceeded("the deadline passed before the model was done")
         except PrismError as error:
             return error.bare()  # its frames may hold what others wait for
 

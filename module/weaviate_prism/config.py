@@ -87,6 +87,9 @@ class Settings:
         0, "Most tokens plus patches in one device batch, padding included; 0 chooses by device.", low=0
     )
     cache_bytes: int = setting(256 * MIB, "Memory for embeddings of content seen before; 0 turns it off.", low=0)
+    vision_cache_bytes: int = setting(
+        256 * MIB, "The device's memory for pictures and clips that a reranker has seen before; 0 turns it off.", low=0
+    )
 
     media_store: str = setting(
         "", "Directory that keeps the media of blobHash properties, so that they can be reranked; empty keeps none."

@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from weaviate_prism import __version__, reranking, vectorizing, video
-from weaviate_prism.admission import Admission, Held
+from weaviate_prism.admission import Admission, Held, until_deadline
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, NotFound, PrismError, Unavailable, Unsupported
+from weaviate_prism.errors import NotFound, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import check_positions, fusion_of
 from weaviate_prism.intake import Intake, check_count, check_instruction
 from weaviate_prism.metrics import Metrics
@@ -65,6 +65,8 @@ class Engine:
             for kind, model in self._models.by_kind():
                 self._stages.add(kind, model)
                 self.metrics.model_info.labels(kind, model.info.name, model.info.tier).set(1)
+            if self._models.reranker:
+                self._intake.seen.serve(self._models.reranker)
             await asyncio.gather(self._warm_up(), self._warm_up_clips())
         except StoreError as error:
             self._fail(f"the media store cannot be used: {error}")
@@ -165,11 +167,8 @@ class Engine:
         Raises:
             DeadlineExceeded
         """
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await self._stages.on_cpu(lambda: function(*args), ticket(Priority.QUERY, deadline))
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed while the request waited to be read") from None
+        async with until_deadline(deadline, "while the request waited to be read"):
+            return await self._stages.on_cpu(lambda: function(*args), ticket(Priority.QUERY, deadline))
 
     # -- inside -------------------------------------------------------------------------------
 

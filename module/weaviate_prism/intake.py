@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.media import NO_MEDIA, MediaDecoder, recognise
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content
+from weaviate_prism.models.base import Content, Model
 from weaviate_prism.tracing import shown
 from weaviate_prism.values import Image, Item, Modality, ModelInfo, Part, Text, Video
+from weaviate_prism.vision_cache import VisionCache
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Intake:
         self._settings = settings
         self._metrics = metrics
         self._decoder = MediaDecoder(settings)
+        self.seen = VisionCache(settings.vision_cache_bytes, metrics)
 
     def parts(self, item: Item | PrismError, info: ModelInfo, fields: Sequence[str] = ()) -> Sequence[Part]:
         """The parts to be read, once the model can read them and texts are within their limit.
@@ -63,16 +65,28 @@ class Intake:
         for modality, parts in modalities.items():
             self._metrics.items.labels(kind, modality).inc(parts)
 
-    def decode(self, parts: Sequence[Part], patched: Callable[[Content], Content]) -> list[Content]:
-        """Texts as they are, pictures and clips decoded, then `patched` by the model.
+    def contents(self, parts: Sequence[Part], model: Model, digests: Mapping[int, Digest]) -> list[Content]:
+        """See `content`; the digests by the part's `id`, as far as they are known.
 
         Raises:
-            InvalidInput, TooLarge, Unsupported: naming the part.
+            InvalidInput, TooLarge, Unsupported, Overloaded: naming the part.
         """
-        return _of_each(parts, lambda part: patched(self.decode_part(part)))
+        return _of_each(parts, lambda part: self.content(part, model, digests.get(id(part))))
+
+    def content(self, part: Part, model: Model, known: Digest | None = None) -> Content:
+        """A text as it is, a picture or clip as patches that the model has seen before, or else decoded for it.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported, Overloaded
+        """
+        if isinstance(part, Text):
+            return part.text
+        if not self.seen.serves(model):
+            return model.patched(self.decode_part(part))
+        return self.seen.content(model, known or digest(part), lambda: model.patched(self.decode_part(part)))
 
     def pixels(self, parts: Sequence[Part]) -> int:
-        """How many pixels `decode` would decode; reads headers and packets.
+        """How many pixels there are to be decoded; reads headers and packets.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
@@ -179,9 +193,9 @@ Digest: TypeAlias = tuple[str, bytes]
 
 
 def digest(part: Part) -> Digest:
-    """What tells contents apart: modality and BLAKE2b of the bytes."""
+    """What tells contents apart: modality and SHA-256 of the bytes, which CPUs do at 0.8 GB/s (BLAKE2b at 0.5)."""
     data = encoded(part.text) if isinstance(part, Text) else part.data
-    return part.modality, hashlib.blake2b(data, digest_size=20).digest()
+    return part.modality, hashlib.sha256(data).digest()
 
 
 def has_media(parts: Iterable[Part]) -> bool:

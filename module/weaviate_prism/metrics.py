@@ -57,6 +57,17 @@ class Metrics:
             registry=self.registry,
         )
         self.cache_bytes = Gauge("prism_cache_bytes", "Memory held by cached embeddings.", registry=self.registry)
+        self.vision_cache = Counter(
+            "prism_vision_cache",
+            "Pictures and clips for a reranker's vision tower: hit, seen before, or miss.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.vision_cache_bytes = Gauge(
+            "prism_vision_cache_bytes",
+            "Memory held by what vision towers made of pictures and clips.",
+            registry=self.registry,
+        )
         self.media_store = Counter(
             "prism_media_store",
             "Digests asked of the media store: hit or miss.",

@@ -7,15 +7,13 @@ A digest without media is an error in its item, or the text that it may be as we
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from weaviate_prism.admission import Admission
+from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, PrismError, Unsupported, check_limit
+from weaviate_prism.errors import PrismError, Unsupported, check_limit
 from weaviate_prism.intake import media_part
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.preparing import in_time, prepare_together
@@ -62,13 +60,8 @@ class Recalling:
             yield [with_media(item, found) if isinstance(item, Item) and item.stored else item for item in items]
 
     async def _read(self, digests: Sequence[str], ticket: Ticket) -> Mapping[str, bytes | PrismError]:
-        try:
-            async with asyncio.timeout(ticket.deadline - time.monotonic()):
-                read = await prepare_together(
-                    digests, lambda some: in_time(some, self._store.read), self._stages, ticket
-                )
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed while stored media were read") from None
+        async with until_deadline(ticket.deadline, "while stored media were read"):
+            read = await prepare_together(digests, lambda some: in_time(some, self._store.read), self._stages, ticket)
         return dict(zip(digests, read, strict=True))
 
     def _tell(self, items: Sequence[Item | PrismError], found: Mapping[str, bytes | PrismError]) -> None:

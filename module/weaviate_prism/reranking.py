@@ -5,21 +5,19 @@ A document's error is a value in its place. Knows neither wires nor tensors.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from weaviate_prism.admission import Admission
+from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, InvalidInput, PrismError, TooLarge, Unsupported, check_limit
-from weaviate_prism.intake import Intake, has_media, id_of
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
+from weaviate_prism.intake import Digest, Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
-from weaviate_prism.preparing import in_time, prepare_together
+from weaviate_prism.preparing import digests_of, in_time, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
@@ -41,6 +39,7 @@ class Request:
     reranker: Reranker
     instruction: str
     ticket: Ticket
+    digests: Mapping[int, Digest] = field(default_factory=dict)  # of their media, by `id`, where those may be known
 
 
 class Reranking:
@@ -70,10 +69,13 @@ class Reranking:
         """
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
+            request = replace(request, digests=await self._digests(documents, request))
             async with self._query(query, request) as asked:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 alone = any(isinstance(content, Picture | Clip) for content in asked)
-                units = units_of((document, TOGETHER if alone else weight_of(document)) for document in documents)
+                units = units_of(
+                    (document, TOGETHER if alone else self._weight(document, request)) for document in documents
+                )
                 work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
         scores = self._admission.counted(
@@ -93,7 +95,7 @@ class Reranking:
             raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")
         with contextlib.ExitStack() as keeping:
             try:
-                async with asyncio.timeout(request.ticket.deadline - time.monotonic()):
+                async with until_deadline(request.ticket.deadline, "while the query was decoded"):
                     parts = self._intake.parts(query, request.reranker.info)
                     if has_media(parts):
                         pixels = await self._stages.on_cpu(lambda: self._intake.pixels(parts), request.ticket)
@@ -105,21 +107,35 @@ class Reranking:
                     asked = await self._stages.on_cpu(
                         lambda: self._decoded_query(parts, request.reranker), request.ticket
                     )
-            except TimeoutError:
-                raise DeadlineExceeded("the deadline passed while the query was decoded") from None
             except PrismError as error:
                 raise error.about("query") from None
             yield asked
 
     def _decoded_query(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
         with kept():
-            return self._decoded(parts, reranker)
+            return self._intake.contents(parts, reranker, {})
 
-    def _decoded(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
-        return self._intake.decode(parts, reranker.patched)
+    async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
+        """Of all media that may have been seen before, by the part's `id`."""
+        if not self._intake.seen.serves(request.reranker):
+            return {}
+        parts = (part for document in documents if isinstance(document, Item) for part in document.parts)
+        deadline = request.ticket.deadline
+        async with until_deadline(deadline, "while the documents were digested"):
+            return await digests_of((part for part in parts if not isinstance(part, Text)), self._stages, deadline)
+
+    def _weight(self, document: Item | PrismError, request: Request) -> int:
+        is_seen = isinstance(document, Item) and all(
+            isinstance(part, Text) or self._intake.seen.has(request.reranker, request.digests.get(id(part)))
+            for part in document.parts
+        )
+        return weight_of(document, decoded=not is_seen)
 
     async def _of_unit(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self,
+        asked: Sequence[Content],
+        documents: Sequence[Item | PrismError],
+        request: Request,
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
@@ -135,14 +151,17 @@ class Reranking:
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self,
+        asked: Sequence[Content],
+        documents: Sequence[Item | PrismError],
+        request: Request,
     ) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
         reranker = request.reranker
 
         def pair(document: Item | PrismError) -> Prepared:
             parts = self._intake.parts(document, reranker.info)
-            return reranker.prepare(asked, self._decoded(parts, reranker), request.instruction)
+            return reranker.prepare(asked, self._intake.contents(parts, reranker, request.digests), request.instruction)
 
         return in_time(documents, pair)
 

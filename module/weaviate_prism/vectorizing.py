@@ -19,18 +19,15 @@ from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
 from weaviate_prism.fusion import finished, mean, part_weights
-from weaviate_prism.intake import Digest, Intake, digest, name_of, size_of
+from weaviate_prism.intake import Digest, Intake, name_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
-from weaviate_prism.preparing import Input, OnceDecoder, in_time, prepare_together
-from weaviate_prism.scheduler import Ticket, ticket
+from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, prepare_together
+from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Text, Vector
-
-# Hashing this much takes about 0.2 ms: more is not done on the event loop.
-HASH_INLINE_BYTES = 256 * 1024
 
 Read: TypeAlias = tuple[int, int]
 """The position of an item, and the number of a target that reads it."""
@@ -120,7 +117,8 @@ class Vectorizing:
     ) -> list[Vector | PrismError]:
         """The result for each item and the target that reads it."""
         readings = [self._reading(item, request, number, stems[number]) for item, number in unit]
-        digests = await self._digests([each for each in readings if isinstance(each, Reading)], request)
+        parts = [part for each in readings if isinstance(each, Reading) for part in each.parts]
+        digests = await digests_of(parts, self._stages, request.ticket.deadline)
         wanted = [inputs_for(each, digests) if isinstance(each, Reading) else [] for each in readings]
         inputs = {key: one for of_reading in wanted for key, one in of_reading}
 
@@ -158,15 +156,6 @@ class Vectorizing:
             return error
         return Reading(target, stem, parts, weights)
 
-    async def _digests(self, readings: Sequence[Reading], request: Request) -> Mapping[int, Digest]:
-        """The digest of every part that is read, by the part's `id`."""
-        parts = {id(part): part for reading in readings for part in reading.parts}
-        if sum(size_of(part) for part in parts.values()) <= HASH_INLINE_BYTES:
-            return {key: digest(part) for key, part in parts.items()}
-        return await self._stages.on_cpu(
-            lambda: {key: digest(part) for key, part in parts.items()}, ticket(Priority.QUERY, request.ticket.deadline)
-        )
-
     async def _compute(self, inputs: Mapping[Hashable, Input], request: Request) -> Answers:
         """The model's own vectors, not normalised."""
         # those that read the same part one after the other, so that it is soon dropped
@@ -190,7 +179,7 @@ class Vectorizing:
     def _prepared(self, inputs: Sequence[Input], request: Request) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
         embedder = request.embedder
-        decoder = OnceDecoder(lambda part: embedder.patched(self._intake.decode_part(part)), inputs)
+        decoder = OnceDecoder(lambda part, digest: self._intake.content(part, embedder, digest), inputs)
 
         def prepare(source: Input) -> Prepared:
             return embedder.prepare(decoder.contents(source), request.task, source.instruction)

@@ -22,8 +22,8 @@ LAYERS = (
     ("vectorizing", "reranking"),
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
-    ("ahead", "cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
-    ("values", "errors", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
+    ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
+    ("values", "errors", "lru", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.
