@@ -18,6 +18,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ OWN_NAMES = (LOCK, INCOMING, "lost+found")
 BLOCK_BYTES = 4096
 # An import is not slowed by the disk: with so much to be written, more is not kept. 2 s at 128 MB/s.
 MOST_UNWRITTEN_BYTES = 256 * 1024 * 1024
+# One line for all failures of so long: an import may have a million of them.
+SILENT_SECONDS = 60.0
 
 
 class StoreError(RuntimeError):
@@ -62,7 +65,7 @@ class MediaStore:
         self._bytes = 0
         self._writer = ThreadPoolExecutor(1, "prism-media-store")  # at exit, Python waits for what it has to write
         self._unwritten = 0
-        self._failing = False
+        self._silent_until = 0.0
         self._locked = -1
 
     # -- life ---------------------------------------------------------------------------------
@@ -140,7 +143,6 @@ class MediaStore:
             with self._guard:
                 self._add(digest, len(data))
             self._make_room()
-            self._failing = False
         except Exception as error:  # of a thread whose errors nobody else would see
             self._lost("disk", str(error))
         finally:
@@ -247,8 +249,8 @@ class MediaStore:
 
     def _lost(self, reason: str, why: str) -> None:
         self._metrics.media_store_failures.labels(reason).inc()
-        if not self._failing:  # one line, until something is kept again: an import has a million of them
-            self._failing = True
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             log.warning("media are not kept: %s (prism_media_store_failures counts further ones)", why)
 
     def _path(self, digest: str) -> Path:

@@ -14,7 +14,7 @@ from weaviate.exceptions import WeaviateQueryError
 from e2e.gallery import Gallery
 from e2e.searches import SEARCHES, phrase
 from objects import PROPERTIES, AnyCollection, b64, picture, redrawn
-from servers import Stack
+from servers import Content, Stack
 from weaviate_prism.bundled.drawing import picture_png
 from weaviate_prism.bundled.scenes import make_scenes
 
@@ -159,12 +159,10 @@ def test_text_property_may_hold_a_document_of_words_and_a_picture(
     found = notes.query.near_vector([1.0, 0.0], rerank=Rerank(prop=NOTE, query=asked)).objects
     documents = [json.loads(str(each.properties[NOTE])) for each in found]
     parts = [[each["text"], base64.b64decode(each["image"])] for each in documents]
-    asking: list[str | bytes] = [query]
-    if form != "words":
-        asking.append(base64.b64decode(picture(scene)))
-    scores = [each.metadata.rerank_score for each in found]
+    asking: list[Content] = [query] if form == "words" else [query, base64.b64decode(picture(scene))]
+    scores = [score for _, score in scored(found)]
     assert scores == pytest.approx(bundled.prism.scores(asking, parts), abs=1e-5)
-    assert scores == sorted(map(float, filter(None, scores)), reverse=True)
+    assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == 4
 
 
