@@ -195,7 +195,7 @@ type Part struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Weaviate property that it comes from; empty in queries. Targets select parts by it.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	// Required with `digest`; with `data` it must agree with the bytes unless unspecified.
+	// Must agree with the media unless unspecified: what these are, their bytes tell.
 	Modality Modality `protobuf:"varint,2,opt,name=modality,proto3,enum=prism.v1.Modality" json:"modality,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
@@ -301,7 +301,8 @@ type Part_Data struct {
 
 type Part_Digest struct {
 	// Lower-case hex SHA-256 of the standard padded base64 text of media that the service has
-	// stored, as Weaviate keeps it for a blobHash property.
+	// stored, as Weaviate keeps it for a blobHash property; or, in a document, that the reranker
+	// has seen (`RerankResponse.keeps_media`).
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3,oneof"`
 }
 
