@@ -14,6 +14,7 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.server.requests import INLINE_BYTES, Requests
 from weaviate_prism.server.rest.exchange import Contract, endpoint
+from weaviate_prism.server.rest.inputs import Inputs
 from weaviate_prism.values import Item, Text
 
 
@@ -23,11 +24,11 @@ async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: i
     requests = Requests(Metrics())
     seen: list[tuple[int, int]] = []
 
-    def parse(body: bytearray, settings: Settings) -> Item:
+    def parse(body: bytearray, settings: Settings) -> Inputs:
         assert requests.bytes_in_flight == size
-        return Item((Text("a" * 1000),))
+        return Inputs(items={"a": Item((Text("a" * 1000),))})
 
-    async def answer(parsed: Item, engine: Engine, deadline: float) -> bytes:
+    async def answer(parsed: Inputs, engine: Engine, profile: str, deadline: float) -> bytes:
         bodies = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/exchange.py")])
         seen.append((requests.bytes_in_flight, sum(trace.size for trace in bodies.traces)))
         return b"{}"
@@ -40,7 +41,7 @@ async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: i
         raise AssertionError
 
     sent: list[bool] = []
-    respond = endpoint(Contract("/x", parse, lambda parsed: [parsed], answer), engine, requests)
+    respond = endpoint(Contract(("/x",), (), parse, answer), engine, requests)
     scope = {"type": "http", "headers": [], "method": "POST", "path": "/x"}
     tracemalloc.start()
     try:

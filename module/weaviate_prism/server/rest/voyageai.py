@@ -1,0 +1,130 @@
+"""POST /v1/multimodalembeddings of multi2vec-voyageai: texts, pictures and clips, each from a query or a document.
+
+Answers are by position, so complete or an error, whose text the module takes from `detail`. An input may have
+several contents; they become one vector, as at the service whose contract this is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weaviate_prism.config import Settings
+from weaviate_prism.engine import Engine
+from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
+from weaviate_prism.intake import check_count
+from weaviate_prism.server.rest.encoding import media_bytes
+from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
+from weaviate_prism.server.rest.inputs import Inputs, vectors_of
+from weaviate_prism.values import Image, Item, Part, Task, Text, Vector, Video
+
+# What the module sends where a collection names no model: the default one, here.
+DEFAULT_MODEL = "voyage-multimodal-3"
+# The module writes these before whatever a property holds; without them errors can say what that is.
+PICTURE_LABEL, CLIP_LABEL = "data:image/png;base64,", "data:video/mp4;base64,"
+
+
+class Content(msgspec.Struct):
+    """Go omits what is empty, an empty text too."""
+
+    type: str
+    text: str = ""
+    image_base64: str = ""
+    video_base64: str = ""
+
+
+class Input(msgspec.Struct):
+    content: list[Content] = []
+
+
+class EmbeddingsRequest(msgspec.Struct):
+    inputs: list[Input] = []
+    model: str = ""
+    input_type: Literal["document", "query"] | None = None
+    output_dimension: int | None = None
+
+
+class Embedding(msgspec.Struct, tag_field="object", tag="embedding"):
+    embedding: Vector
+    index: int
+
+
+class Usage(msgspec.Struct):
+    """Not counted: a cached input is never made into tokens."""
+
+    total_tokens: int = 0
+
+
+class EmbeddingsResponse(msgspec.Struct, tag_field="object", tag="list"):
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class Multimodal(Inputs, frozen=True, kw_only=True):
+    asked: str  # the model's name in the body
+
+
+DECODER = msgspec.json.Decoder(EmbeddingsRequest)
+
+
+def parse(body: bytearray, settings: Settings) -> Multimodal:
+    """
+    Raises:
+        InvalidInput: not the JSON that is asked for, or nothing to vectorize.
+    """
+    request = decode(DECODER, body)
+    check_count(sum(len(each.content) for each in request.inputs), settings)
+    if not request.inputs:
+        raise InvalidInput(f"nothing to vectorize: inputs is empty{unknown_keys(DECODER, body)}")
+    return Multimodal(
+        items={f"inputs[{number}]": item(each, settings) for number, each in enumerate(request.inputs)},
+        task=request.input_type and Task(request.input_type),
+        model="" if request.model == DEFAULT_MODEL else request.model,
+        dimensions=request.output_dimension or 0,
+        asked=request.model,
+    )
+
+
+def item(asked: Input, settings: Settings) -> Item | PrismError:
+    parts: list[Part] = []
+    for number, content in enumerate(asked.content):
+        name = f"content[{number}]" if len(asked.content) > 1 else ""
+        try:
+            parts.append(part_of(content, name, settings))
+        except PrismError as error:
+            return error.about(name)
+    return Item(tuple(parts))
+
+
+def part_of(content: Content, name: str, settings: Settings) -> Part:
+    """
+    Raises:
+        InvalidInput, TooLarge: media that cannot be read.
+        Unsupported: a URL, or some other type.
+    """
+    if content.type == "text":
+        return Text(content.text, name)
+    if content.type == "image_base64":
+        image = content.image_base64.removeprefix(PICTURE_LABEL)
+        return Image(media_bytes(image, max_bytes=settings.max_image_bytes), name)
+    if content.type == "video_base64":
+        video = content.video_base64.removeprefix(CLIP_LABEL)
+        return Video(media_bytes(video, max_bytes=settings.max_video_bytes), name)
+    raise Unsupported(f"{content.type} cannot be vectorized by this service")
+
+
+async def answer(inputs: Multimodal, engine: Engine, profile: str, deadline: float) -> bytes:
+    """One vector for every input.
+
+    Raises:
+        PrismError: names every input that has none.
+    """
+    vectors = await vectors_of(inputs, engine, profile, deadline)
+    data = [Embedding(vector, number) for number, vector in enumerate(vectors.values())]
+    return await encode(EmbeddingsResponse(data, inputs.asked, Usage()), len(data))
+
+
+# `baseURL` of a collection ends in /v1 or not
+CONTRACT = Contract(("/v1/multimodalembeddings", "/multimodalembeddings"), ("multi2vec-voyageai",), parse, answer)
