@@ -1,7 +1,7 @@
 """POST /v1/embeddings in OpenAI's shape, for programs that are not Weaviate: texts in, one vector for each out.
 
-https://developers.openai.com/api/reference/resources/embeddings. Texts only, no tokens. The contract does not tell
-queries from documents.
+https://developers.openai.com/api/reference/resources/embeddings. No tokens are taken, and nothing tells queries
+from documents. Weaviate's text2vec-openai gets here, too, but imports no batch without fetching OpenAI's tokenizer.
 """
 
 from __future__ import annotations
