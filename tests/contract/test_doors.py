@@ -198,7 +198,7 @@ def test_what_is_sent_where_nobody_chose_is_the_default(http: httpx.Client, name
     door = DOORS[name]
     assert door.post(http, {**good(door), "model": default}).json() == {
         **door.post(http, good(door)).json(),
-        **({"model": default} if name in ("voyageai", "openai") else {}),
+        **({"model": default} if name == "openai" else {}),
     }
     assert "'fake'" in door.message(door.post(http, {**good(door), "model": "other"}), 404)
 

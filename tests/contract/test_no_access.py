@@ -29,6 +29,12 @@ def test_strings_are_never_opened_as_paths_or_addresses(tmp_path: Path) -> None:
             assert http.post("/vectorize", json={"video": [name]}).status_code == 400
             assert http.post("/rerank", json={"query": name, "documents": [name, "a"]}).status_code == 200
             http.post("/rerank", json={"query": "q", "documents": [f"data:image/png;base64,{name}"]})
+            assert http.post("/vectors", json={"id": name, "image": name}).status_code == 400
+            for kind in ("image_base64", "video_base64", "image_url"):
+                content = {"type": kind, kind: name}
+                body = {"inputs": [{"content": [content]}], "model": name}
+                assert http.post("/v1/multimodalembeddings", json=body).status_code in (400, 404)
+            assert http.post(f"/p/{name}/vectorize", json={"texts": ["a"]}).status_code == 404
         with running.channel() as channel:
             for name in names:
                 targets = [pb.Target(instruction=name)]

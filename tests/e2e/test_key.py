@@ -19,11 +19,15 @@ FAKE = ("--embedder", "fake", "--reranker", "fake")
 
 
 def test_stock_modules_show_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that send one of their own show that, whatever the address; all others the address' password."""
+    """Those that send one of their own show that, whatever the address; all others the address' password.
+
+    The address names a model, too.
+    """
     monkeypatch.setenv("PRISM_API_KEY", KEY)
     objects = scene_objects(3, 5)
     with Prism(*FAKE) as prism:
-        modules = service(prism.url.replace("http://", f"http://prism:{KEY}@"))
+        # which they also probe while Weaviate starts
+        modules = service(prism.url.replace("http://", f"http://prism:{KEY}@") + "/p/fake")
         with WeaviateServer(prism.url, tmp_path, environment=modules) as weaviate, weaviate.client() as client:
             assert client.get_meta()["modules"]["multi2vec-bind"]["models"]
             for films in (averaged(client, "Film"), keyed(client, "Keyed", prism.url)):

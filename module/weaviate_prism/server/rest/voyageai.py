@@ -58,32 +58,26 @@ class Usage(msgspec.Struct):
 
 class EmbeddingsResponse(msgspec.Struct, tag_field="object", tag="list"):
     data: list[Embedding]
-    model: str
     usage: Usage
-
-
-class Multimodal(Inputs, frozen=True, kw_only=True):
-    asked: str  # the model's name in the body
 
 
 DECODER = msgspec.json.Decoder(EmbeddingsRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Multimodal:
+def parse(body: bytearray, settings: Settings) -> Inputs:
     """
     Raises:
         InvalidInput: not the JSON that is asked for, or nothing to vectorize.
     """
     request = decode(DECODER, body)
-    check_count(sum(len(each.content) for each in request.inputs), settings)
+    check_count(sum(max(1, len(each.content)) for each in request.inputs), settings)
     if not request.inputs:
         raise InvalidInput(f"nothing to vectorize: inputs is empty{unknown_keys(DECODER, body)}")
-    return Multimodal(
+    return Inputs(
         items={f"inputs[{number}]": item(each, settings) for number, each in enumerate(request.inputs)},
         task=request.input_type and Task(request.input_type),
         model="" if request.model == DEFAULT_MODEL else request.model,
         dimensions=request.output_dimension or 0,
-        asked=request.model,
     )
 
 
@@ -92,13 +86,13 @@ def item(asked: Input, settings: Settings) -> Item | PrismError:
     for number, content in enumerate(asked.content):
         name = f"content[{number}]" if len(asked.content) > 1 else ""
         try:
-            parts.append(part_of(content, name, settings))
+            parts.append(part(content, name, settings))
         except PrismError as error:
             return error.about(name)
     return Item(tuple(parts))
 
 
-def part_of(content: Content, name: str, settings: Settings) -> Part:
+def part(content: Content, name: str, settings: Settings) -> Part:
     """
     Raises:
         InvalidInput, TooLarge: media that cannot be read.
@@ -115,7 +109,7 @@ def part_of(content: Content, name: str, settings: Settings) -> Part:
     raise Unsupported(f"{content.type} cannot be vectorized by this service")
 
 
-async def answer(inputs: Multimodal, engine: Engine, profile: str, deadline: float) -> bytes:
+async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) -> bytes:
     """One vector for every input.
 
     Raises:
@@ -123,7 +117,7 @@ async def answer(inputs: Multimodal, engine: Engine, profile: str, deadline: flo
     """
     vectors = await vectors_of(inputs, engine, profile, deadline)
     data = [Embedding(vector, number) for number, vector in enumerate(vectors.values())]
-    return await encode(EmbeddingsResponse(data, inputs.asked, Usage()), len(data))
+    return await encode(EmbeddingsResponse(data, Usage()), len(data))
 
 
 # `baseURL` of a collection ends in /v1 or not
