@@ -53,7 +53,8 @@ def test_a_base_address_may_end_in_v1_or_a_slash(http: httpx.Client, path: str) 
 
 def test_the_answer_has_all_that_clients_read(http: httpx.Client) -> None:
     answer = post(http, text("a"), text("b")).json()
-    assert (answer["object"], answer["usage"]) == ("list", {"total_tokens": 0})
+    usage = ("text_tokens", "image_pixels", "video_pixels", "total_tokens")
+    assert (answer["object"], answer["usage"]) == ("list", dict.fromkeys(usage, 0))
     assert [(each["object"], each["index"]) for each in answer["data"]] == [("embedding", 0), ("embedding", 1)]
 
 

@@ -17,7 +17,8 @@ from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import media_bytes
 from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
 from weaviate_prism.server.rest.inputs import Inputs, vectors_of
-from weaviate_prism.values import Image, Item, Part, Task, Text, Vector, Video
+from weaviate_prism.server.rest.openai import Embedding
+from weaviate_prism.values import Image, Item, Part, Task, Text, Video
 
 # What the module sends where a collection names no model: the default one, here.
 DEFAULT_MODEL = "voyage-multimodal-3"
@@ -45,14 +46,12 @@ class EmbeddingsRequest(msgspec.Struct):
     output_dimension: int | None = None
 
 
-class Embedding(msgspec.Struct, tag_field="object", tag="embedding"):
-    embedding: Vector
-    index: int
-
-
 class Usage(msgspec.Struct):
-    """Not counted: a cached input is never made into tokens."""
+    """Not counted: a cached input is never made into tokens. Voyage's own client wants all four."""
 
+    text_tokens: int = 0
+    image_pixels: int = 0
+    video_pixels: int = 0
     total_tokens: int = 0
 
 
