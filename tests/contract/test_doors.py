@@ -9,16 +9,19 @@ from typing import Any
 import httpx
 import pytest
 
+from contract import test_rpc_vectorize as rpc
 from contract.doors import DOORS, RERANKERS, Door
 from contract.running import InProcess, recorded
 from contract.samples import b64, picture
 from weaviate_prism.models.fake import FAIL
 from weaviate_prism.server.rest.routes import CONTRACTS
+from weaviate_prism.v1 import prism_pb2 as pb
+from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 
 NAMES = sorted(DOORS)
 RED = b64(picture("red"))
-CUT = b64(picture("red")[:40])
-LARGE = b64(picture() + b"\0" * 100_000)
+CUT = picture("red")[:40]
+LARGE = picture() + b"\0" * 100_000
 DIGEST = "ab" * 32
 URL = "https://example.org/picture.png"
 
@@ -35,15 +38,18 @@ def good(door: Door) -> dict[str, Any]:
     return door.image[1](RED)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if DOORS[name].text])
-@pytest.mark.parametrize(
-    ("value", "status", "says"),
-    [
-        ("x" * 20_000, 413, "a text of 20000 bytes is over the limit of 10000 (max_text_bytes)"),
-        (FAIL, 500, "the service failed on this item; its log has the details"),
-    ],
-    ids=["too long", "fault of the model"],
+BAD_TEXTS = [
+    pytest.param("x" * 20_000, 413, "a text of 20000 bytes is over the limit of 10000 (max_text_bytes)", id="too long"),
+    pytest.param(FAIL, 500, "the service failed on this item; its log has the details", id="fault of the model"),
+]
+CUT_OFF = pytest.param(
+    CUT, 400, "the PNG picture cannot be decoded: damaged, truncated or of an unknown kind", id="cut off"
 )
+TOO_LARGE = pytest.param(LARGE, 413, f"{len(LARGE)} bytes are over the limit of 100000", id="too large")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if DOORS[name].text])
+@pytest.mark.parametrize(("value", "status", "says"), BAD_TEXTS)
 def test_bad_texts_are_named_and_told_alike(http: httpx.Client, name: str, value: str, status: int, says: str) -> None:
     door = DOORS[name]
     assert door.text
@@ -52,21 +58,27 @@ def test_bad_texts_are_named_and_told_alike(http: httpx.Client, name: str, value
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DOORS[name].image])
-@pytest.mark.parametrize(
-    ("value", "status", "says"),
-    [
-        (LARGE, 413, f"{len(picture()) + 100_000} bytes are over the limit of 100000"),
-        (CUT, 400, "the PNG picture cannot be decoded: damaged, truncated or of an unknown kind"),
-    ],
-    ids=["too large", "cut off"],
-)
+@pytest.mark.parametrize(("value", "status", "says"), [CUT_OFF, TOO_LARGE])
 def test_bad_pictures_are_named_and_told_alike(
-    http: httpx.Client, name: str, value: str, status: int, says: str
+    http: httpx.Client, name: str, value: bytes, status: int, says: str
 ) -> None:
     door = DOORS[name]
     assert door.image
     item, body = door.image
-    assert door.message(door.post(http, body(value)), status) == f"{item}: {says}"
+    assert door.message(door.post(http, body(b64(value))), status) == f"{item}: {says}"
+
+
+@pytest.mark.parametrize(("value", "status", "says"), [*BAD_TEXTS, CUT_OFF])
+def test_grpc_tells_them_alike(
+    vectorizer: pb_grpc.VectorizerStub, reranker: pb_grpc.RerankerStub, value: str | bytes, status: int, says: str
+) -> None:
+    """It numbers items, rather than name them."""
+    bad = rpc.item(rpc.text(value) if isinstance(value, str) else rpc.data(value))
+    query = rpc.item(rpc.text("q"))
+    vectorized = vectorizer.Vectorize(rpc.request(bad))
+    reranked = reranker.Rerank(pb.RerankRequest(query=query, documents=[bad]))
+    for (error,) in (vectorized.errors, reranked.errors):
+        assert (error.index, error.message) == (0, says)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DOORS[name].image and name not in RERANKERS])
