@@ -72,7 +72,7 @@ class Settings:
     )
 
     stock_prompt: Literal["document", "query"] = setting(
-        "document", "Prompt for stock modules that do not tell queries from documents (bind, clip)."
+        "document", "Prompt for contracts that do not tell queries from documents (bind, clip, OpenAI's)."
     )
     rerank_bad_document: Literal["fail", "last"] = setting(
         "fail", "A document that cannot be scored fails its request, or is ranked last, logged and counted."

@@ -30,7 +30,8 @@ MAKE = block("make demo")
 SERVE = block("prism serve")
 ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
-COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
+MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
+COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip("), block("multi2vec_voyageai(")]
 SEARCH = block("films.query")
 # Executed by native/test_readme.py
 NATIVE = (
@@ -44,7 +45,7 @@ NATIVE = (
 
 
 def test_no_block_is_without_a_test() -> None:
-    tested = (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    tested = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
     assert [each for each in BLOCKS if each not in tested] == []
 
 
@@ -56,7 +57,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         weaviate = WeaviateServer(prism.url, tmp_path_factory.mktemp("readme"))
         for name in service(prism.url):
             del weaviate.environment[name]
-        lines = ENVIRONMENT.replace("http://prism:8090", prism.url).splitlines()
+        lines = (ENVIRONMENT + MORE_ENVIRONMENT).replace("http://prism:8090", prism.url).splitlines()
         weaviate.environment |= dict(line.split("=", 1) for line in lines)
         with weaviate, weaviate.client() as client:
             yield Stack(prism, weaviate, client)
@@ -66,19 +67,21 @@ def test_python_configures_inserts_and_searches(configured: Stack) -> None:
     names: dict[str, object] = {"client": configured.client, "prism_url": configured.prism.url}
     for collection in COLLECTIONS:
         exec(compile(collection, "README.md", "exec"), names)
-    films = configured.client.collections.get("Film")
-    for scene, clip in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
-        media = {"still": picture_jpeg(scene), "trailer": clip_mp4(clip)}
-        encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
-        films.data.insert({"title": scene.caption, **encoded})
+    for name in ("Film", "Short"):
+        films = configured.client.collections.get(name)
+        for scene, clip in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
+            media = {"still": picture_jpeg(scene), "trailer": clip_mp4(clip)}
+            encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
+            films.data.insert({"title": scene.caption, **encoded})
     photos = configured.client.collections.get("Photo")
     photos.data.insert({"caption": "a star"})
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(SEARCH, "README.md", "exec"), names)
-    scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
-    assert len(scores) == 4
-    assert scores == sorted(scores, reverse=True)
+    for name in ("Film", "Short"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(SEARCH.replace('"Film"', f'"{name}"'), "README.md", "exec"), names)
+        scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
+        assert len(scores) == 4
+        assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

@@ -7,6 +7,7 @@ fail to connect.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -17,10 +18,11 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Unavailable
 
 LIVE, READY = PROBES = ("/.well-known/live", "/.well-known/ready")
+META = "/meta"
 
 
-def routes(engine: Engine) -> list[Route]:
-    """The four routes; Starlette adds HEAD to each."""
+def routes(engine: Engine, notes: Sequence[str]) -> list[Route]:
+    """The four routes; Starlette adds HEAD to each. `notes`: what /meta tells of the doors."""
 
     async def live(request: Request) -> Response:
         return Response(status_code=204)
@@ -31,7 +33,8 @@ def routes(engine: Engine) -> list[Route]:
         return Response(status_code=204)
 
     async def meta(request: Request) -> Response:
-        return Response(msgspec.json.encode(engine.info(), order="deterministic"), media_type="application/json")
+        told = {**msgspec.to_builtins(engine.info(), order="deterministic"), "notes": notes}
+        return Response(msgspec.json.encode(told), media_type="application/json")
 
     async def metrics(request: Request) -> Response:
         text = await asyncio.to_thread(engine.metrics.exposition)
@@ -40,6 +43,6 @@ def routes(engine: Engine) -> list[Route]:
     return [
         Route(LIVE, live),
         Route(READY, ready),
-        Route("/meta", meta),
+        Route(META, meta),
         Route("/metrics", metrics),
     ]
