@@ -45,7 +45,10 @@ class Entry:
     tier: Literal["standard", "qwen-vl"] = "standard"  # the fastest way that can apply
     noncommercial: bool = False
     trap: Fact | None = None
-    repair: str = ""  # what the loader does about the trap
+    repair: str = ""  # what the loader does about the trap, for which it needs:
+    answers: tuple[str, str] | None = None  # the tokens by which a reranker says yes and no
+    template: str = ""  # its prompt, a file in `templates`, where the repository may lack Sentence Transformers' files
+    pictures: str = ""  # the model that reads pictures for this one
 
     @property
     def size(self) -> str:

@@ -76,6 +76,7 @@ def _qwen_vl_reranker(size: str, revision: str, parameters: str) -> Entry:
             f"{CARD}/Qwen/Qwen3-VL-Reranker-8B/discussions/11",
         ),
         repair='it is added, for the tokens "yes" and "no"',
+        answers=("yes", "no"),
     )
 
 
@@ -98,6 +99,8 @@ def _qwen_reranker(size: str, revision: str, parameters: str) -> Entry:
             "https://github.com/jundot/omlx/issues/2146",
         ),
         repair='they are added: the published prompt, and the tokens "yes" and "no"',
+        answers=("yes", "no"),
+        template="qwen3-reranker.jinja",
     )
 
 
@@ -122,6 +125,8 @@ def _mxbai(size: str, parameters: str, commit: str) -> Entry:
             "https://sbert.net/docs/cross_encoder/usage/custom_models.html",
         ),
         repair='they are added: the published prompt, and the tokens "1" and "0"',
+        answers=("1", "0"),
+        template="mxbai-rerank-v2.jinja",
     )
 
 
@@ -153,7 +158,8 @@ def _clip(size: str, parameters: str) -> Entry:
         revision=_NOT_NEEDED,
         trap=Fact(
             "saved with the old CLIPModel module, in a folder of its own",
-            "https://sbert.net/docs/migration_guide.html",
+            "https://github.com/huggingface/sentence-transformers/blob/cad211983f36ce458e9b3360f3e11b29fc54cbd8"
+            "/sentence_transformers/sentence_transformer/modules/clip_model.py",
         ),
         repair="Sentence Transformers reads it still",
     )
@@ -234,6 +240,7 @@ ENTRIES: tuple[Entry, ...] = (
             f"{CARD}/sentence-transformers/clip-ViT-B-32-multilingual-v1",
         ),
         repair="clip-ViT-B-32 is loaded for pictures, from the hub or from the folder beside it",
+        pictures="sentence-transformers/clip-ViT-B-32",
     ),
     _siglip("siglip-base-patch16-224", "203155970", "768", "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"),
     _siglip("siglip-so400m-patch14-384", "877960498", "1152", "9fdffc58afc957d1a03a25b10dba0329ab15c2a3"),

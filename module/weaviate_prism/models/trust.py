@@ -1,0 +1,56 @@
+"""Whether Python code that comes with a model may run: only that of a repository and version the operator named."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from weaviate_prism.config import Settings
+from weaviate_prism.models.base import ModelError
+
+# A branch, a tag or a pull request's reference may hold other code tomorrow.
+FIXED = re.compile("[0-9a-f]{40}")
+# How configurations name code of another repository: `owner/name--module.Class`.
+ELSEWHERE = re.compile(r'"([\w.-]+/[\w.-]+)--[\w.]+"')
+
+
+def is_trusted(name: str, revision: str, settings: Settings) -> bool:
+    return bool(FIXED.fullmatch(revision)) and f"{name}@{revision}" in settings.trust_remote_code
+
+
+def require_own_code(name: str, folder: Path) -> None:
+    """Refuses code that a trusted model takes from another repository, for nobody has named its version.
+
+    Raises:
+        ModelError
+    """
+    for file in sorted({*folder.rglob("*config*.json"), *folder.rglob("modules.json")}):
+        others = set(ELSEWHERE.findall(file.read_text())) - {name}
+        if others:
+            raise ModelError(
+                f"{name}: {file.name} names code of {min(others)}, whose version is not fixed; "
+                "put it into a directory together with the model"
+            )
+
+
+@contextlib.contextmanager
+def refused_by_name(name: str, revision: str, kind: str) -> Iterator[None]:
+    """While a model is loaded that is not trusted.
+
+    Raises:
+        ModelError: it has code of its own; the message says what to set.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        fixed = FIXED.fullmatch(revision)
+        version = revision if fixed else "COMMIT"
+        first = "" if fixed else f"--{kind}-revision COMMIT (40 hexadecimal digits) and "
+        raise ModelError(
+            f"{name}: needs Python code of its own, which Prism does not run. If you have read it, set "
+            f"{first}--trust-remote-code {name}@{version}"
+        ) from error
