@@ -83,7 +83,7 @@ def load(settings: Settings) -> SentenceEmbedder:
     source = loading.source_of(settings.embedder, settings.embedder_revision, settings)
     device = loading.device_of(settings)
     dtype = loading.dtype_of(settings, device)
-    with refused_by_name(source.name, source.revision, "embedder"):
+    with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
         loading.require_module_list(source)
         model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
     loading.fill_texts(model)

@@ -89,7 +89,7 @@ def load(settings: Settings) -> CrossEncoderReranker:
     source = loading.source_of(settings.reranker, settings.reranker_revision, settings)
     device = loading.device_of(settings)
     dtype = loading.dtype_of(settings, device)
-    with refused_by_name(source.name, source.revision, "reranker"), completed(source) as whole:
+    with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs={"dtype": dtype}, **whole.options())
     if model.num_labels != 1:
         raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")

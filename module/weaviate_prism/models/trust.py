@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weaviate_prism.config import Settings
+from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
 
 # A branch, a tag or a pull request's reference may hold other code tomorrow.
@@ -36,21 +37,29 @@ def require_own_code(name: str, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def refused_by_name(name: str, revision: str, kind: str) -> Iterator[None]:
-    """While a model is loaded that is not trusted.
+def refused_by_name(name: str, revision: str, kind: str, *, trusted: bool) -> Iterator[None]:
+    """While a model is loaded.
 
     Raises:
-        ModelError: it has code of its own; the message says what to set.
+        ModelError: it needs code of its own, and is not trusted; the message says what to set.
     """
+    # Without its code, one of an architecture that transformers knows would be read as something else.
+    entry = table.find(name)
+    if entry and entry.own_code.value == "yes" and not trusted:
+        raise ModelError(_needs_code(name, revision, kind))
     try:
         yield
     except ValueError as error:
-        if "trust_remote_code" not in str(error):
+        if trusted or "trust_remote_code" not in str(error):
             raise
-        fixed = FIXED.fullmatch(revision)
-        version = revision if fixed else "COMMIT"
-        first = "" if fixed else f"--{kind}-revision COMMIT (40 hexadecimal digits) and "
-        raise ModelError(
-            f"{name}: needs Python code of its own, which Prism does not run. If you have read it, set "
-            f"{first}--trust-remote-code {name}@{version}"
-        ) from error
+        raise ModelError(_needs_code(name, revision, kind)) from error
+
+
+def _needs_code(name: str, revision: str, kind: str) -> str:
+    fixed = FIXED.fullmatch(revision)
+    version = revision if fixed else "COMMIT"
+    first = "" if fixed else f"--{kind}-revision COMMIT (40 hexadecimal digits) and "
+    return (
+        f"{name}: needs Python code of its own, which is not run unless you say so. If you have read it, set "
+        f"{first}--trust-remote-code {name}@{version}"
+    )
