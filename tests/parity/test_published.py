@@ -127,6 +127,8 @@ def opened(part: Part) -> Any:
 
 
 def together(parts: tuple[Part, ...]) -> Any:
+    if all(isinstance(part, Text) for part in parts):
+        return " ".join(part.text for part in parts if isinstance(part, Text))
     return {key: value for part in parts for key, value in opened(part).items()}
 
 

@@ -34,9 +34,9 @@ DEPTH = {"depth": 2, "num_heads": 4, "patch_size": 14}
 MROPE = {"rope_type": "default", "rope_theta": 10000, "mrope_section": [1, 1, 2]}
 PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
 EMBED = (
-    "{% for m in messages %}{% for c in m.content %}"
+    "{% for m in messages %}<|im_start|>{% for c in m.content %}"
     "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}"
-    "{% endfor %}\n{% endfor %}"
+    "{% endfor %}<|im_end|>{% endfor %}"
 )
 RERANK = (
     "{% for role in ['system', 'query', 'document'] %}{% for m in messages if m.role == role %}{{ role }}:"
