@@ -31,12 +31,56 @@ TEXTS = [Text("a red bicycle"), Text(""), Text("Quarterly REVENUE rose " * 5)]
 SIZES = {"mxbai-rerank-base-v2": "qwen2", "Qwen3-Reranker-0.6B": "qwen3"}
 
 
+MEDIA = """{%- macro written(parts) -%}{%- for part in parts -%}
+{%- if part.type == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>
+{%- elif part.type == 'video' -%}<|vision_start|><|video_pad|><|vision_end|>
+{%- else -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endmacro -%}
+{%- set system = messages | selectattr('role', 'eq', 'system') | map(attribute='content') | list -%}
+"""
+# https://arxiv.org/abs/2601.04720: the instruction as system message, and the vector of an appended padding token.
+QWEN_VL_EMBEDDER = (
+    MEDIA
+    + """{{- '<|im_start|>system\n' + (written(system[0]) if system else "Represent the user's input.") + '<|im_end|>\n' -}}
+{%- for message in messages if message.role != 'system' -%}
+{{- '<|im_start|>' + message.role + '\n' + written(message.content) + '<|im_end|>\n' -}}
+{%- endfor -%}
+{{- '<|im_start|>assistant\n<|endoftext|>' -}}"""
+)
+# https://docs.vllm.ai/projects/vllm-ascend-cn/zh-cn/latest/tutorials/models/Qwen3-VL-Reranker.html
+QWEN_VL_RERANKER = (
+    MEDIA
+    + """{%- set found = namespace(query='', document='') -%}
+{%- for message in messages -%}
+{%- if message.role == 'query' -%}{%- set found.query = written(message.content) -%}
+{%- elif message.role == 'document' -%}{%- set found.document = written(message.content) -%}{%- endif -%}
+{%- endfor -%}
+{{- '<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: ' -}}
+{{- written(system[0]) if system else 'Given a search query, retrieve relevant candidates that answer the query.' -}}
+{{- '<Query>:' + found.query + '\n<Document>:' + found.document + '<|im_end|>\n<|im_start|>assistant\n' -}}"""
+)
+
+
 @dataclass(frozen=True)
 class StandIn:
     """How a directory is made, and the models that have its architecture and layout."""
 
     make: Callable[[Path], Path]
     models: tuple[str, ...]
+
+
+def qwen_vl_embedder(folder: Path) -> Path:
+    return as_published(bundled.EMBEDDER_DIR, folder / "Qwen3-VL-Embedding-2B", QWEN_VL_EMBEDDER)
+
+
+def qwen_vl_reranker(folder: Path) -> Path:
+    return as_published(bundled.RERANKER_DIR, folder / "Qwen3-VL-Reranker-2B", QWEN_VL_RERANKER)
+
+
+def as_published(ours: Path, folder: Path, template: str) -> Path:
+    """The bundled model, of the same architecture and layout, with the prompt of the large ones."""
+    shutil.copytree(ours, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
 
 
 def repairable_clip(folder: Path) -> Path:
@@ -66,7 +110,7 @@ def entry(name: str) -> table.Entry:
 
 EMBEDDERS = {
     "text": StandIn(texts.text_embedder, ("any SentenceTransformer",)),
-    "qwen3-vl": StandIn(lambda _: bundled.EMBEDDER_DIR, ("Qwen/Qwen3-VL-Embedding",)),
+    "qwen3-vl": StandIn(qwen_vl_embedder, ("Qwen/Qwen3-VL-Embedding",)),
     "legacy-clip": StandIn(
         towers.legacy_clip, tuple(f"sentence-transformers/clip-ViT-{n}" for n in ("B-32", "B-16", "L-14"))
     ),
@@ -80,7 +124,7 @@ EMBEDDERS = {
 }
 RERANKERS = {
     "text": StandIn(texts.cross_encoder, ("any CrossEncoder",)),
-    "qwen3-vl": StandIn(lambda _: bundled.RERANKER_DIR, ("Qwen/Qwen3-VL-Reranker",)),
+    "qwen3-vl": StandIn(qwen_vl_reranker, ("Qwen/Qwen3-VL-Reranker",)),
     "qwen3": StandIn(partial(language_reranker, name="Qwen3-Reranker-0.6B"), ("Qwen/Qwen3-Reranker",)),
     "mxbai": StandIn(partial(language_reranker, name="mxbai-rerank-base-v2"), ("mixedbread-ai/mxbai-rerank",)),
     "jina": StandIn(remote.jina_reranker, ("jinaai/jina-reranker-m0",)),
@@ -178,6 +222,7 @@ async def test_vectors_equal_sentence_transformers(kind: str, made: Callable[[St
             expected = [reference.vector(each, task) for each in parts]
             np.testing.assert_allclose(np.stack(list(ours)), expected, atol=TOLERANCE, rtol=0)  # type: ignore[arg-type]
     rows = [row for row in table.ENTRIES if row.name.startswith(EMBEDDERS[kind].models)]
+    assert {row.tier for row in rows} == {info.tier}
     assert {frozenset(filter(row.reads, Modality)) for row in rows} == {info.modalities}
 
 
@@ -211,11 +256,11 @@ async def test_a_reranker_without_its_files_is_completed(
     np.testing.assert_allclose(await scores(bare, documents), await scores(whole, documents), atol=TOLERANCE, rtol=0)
 
 
-async def test_a_missing_folder_of_the_answer_is_added(tmp_path: Path) -> None:
-    broken = tmp_path / "Qwen3-VL-Reranker-8B"
-    shutil.copytree(bundled.RERANKER_DIR, broken, ignore=shutil.ignore_patterns("1_LogitScore"))
+async def test_a_missing_folder_of_the_answer_is_added(made: Callable[[StandIn], Path], tmp_path: Path) -> None:
+    whole, broken = made(RERANKERS["qwen3-vl"]), tmp_path / "Qwen3-VL-Reranker-8B"
+    shutil.copytree(whole, broken, ignore=shutil.ignore_patterns("1_LogitScore"))
     documents: list[tuple[Part, ...]] = [(TEXTS[0],), (PICTURES[0],)]
-    ours, expected = await scores(broken, documents), await scores(bundled.RERANKER_DIR, documents)
+    ours, expected = await scores(broken, documents), await scores(whole, documents)
     np.testing.assert_allclose(ours, expected, atol=TOLERANCE, rtol=0)
 
 
@@ -224,6 +269,47 @@ async def test_a_missing_folder_of_an_unknown_model_is_named(tmp_path: Path) -> 
     shutil.copytree(bundled.RERANKER_DIR, broken, ignore=shutil.ignore_patterns("1_LogitScore"))
     async with running(embedder="none", reranker=str(broken), device="cpu") as engine:
         assert "somebody's: modules.json names 1_LogitScore" in await engine.failed()
+
+
+async def test_a_model_of_the_hub_is_completed_from_its_cache(
+    made: Callable[[StandIn], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, commit = "Qwen3-Reranker-0.6B", "1" * 40
+    snapshot = tmp_path / "models--Qwen--Qwen3-Reranker-0.6B" / "snapshots" / commit
+    texts.language_reranker(snapshot, SIZES[name], template=None)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
+    async with running(embedder="none", reranker=f"Qwen/{name}", device="cpu", dtype="float32") as engine:
+        (info,) = engine.info().models
+        found = await engine.rerank(Item((Text("red"),)), [Item((TEXTS[0],))], deadline=time.monotonic() + 60)
+    assert (info.name, info.revision) == (f"Qwen/{name}", commit)
+    np.testing.assert_allclose(found, await scores(made(RERANKERS["qwen3"]), [(TEXTS[0],)]), atol=TOLERANCE, rtol=0)
+
+
+async def test_a_language_model_that_cannot_be_told_a_pair_is_refused(tmp_path: Path) -> None:
+    somebodys = texts.language_reranker(tmp_path / "somebodys-model", "qwen3", template=None)
+    async with running(embedder="none", reranker=str(somebodys), device="cpu") as engine:
+        assert "somebodys-model: cannot read a pair of texts" in await engine.failed()
+
+
+async def test_an_embedder_without_its_files_is_refused_with_the_cure(tmp_path: Path) -> None:
+    bare = tmp_path / "Qwen3-VL-Embedding-2B"
+    shutil.copytree(bundled.EMBEDDER_DIR, bare, ignore=shutil.ignore_patterns("modules.json"))
+    async with running(embedder=str(bare), reranker="none", device="cpu") as engine:
+        assert (await engine.failed()).endswith("mean pooling; its revision refs/pr/23 has one")
+
+
+async def test_a_licence_that_forbids_commerce_is_told_once(
+    made: Callable[[StandIn], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    loading.tell_licence.cache_clear()
+    for kind in ("jina", "jina", "nemotron-rerank"):
+        await scores(made(RERANKERS[kind]), [(TEXTS[0],)])
+    told = [record.getMessage() for record in caplog.records if "commercially" in record.getMessage()]
+    assert told == [
+        "jina-reranker-m0 may not be used commercially: cc-by-nc-4.0, see https://huggingface.co/jinaai/jina-reranker-m0"
+    ]
 
 
 async def test_multilingual_clip_without_its_picture_tower_reads_texts(tmp_path: Path) -> None:
@@ -258,6 +344,14 @@ Relevance:<|im_end|>
 <|im_start|>assistant
 """
 DEFAULT = "Given a web search query, retrieve relevant passages that answer the query"
+QWEN_VL_PROMPT = """<|im_start|>system
+Judge whether the Document meets the requirements based on the Query and the Instruct provided. \
+Note that the answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+<Instruct>: Given a search query, retrieve relevant candidates that answer the query.<Query>:red
+<Document>:a bicycle<|im_end|>
+<|im_start|>assistant
+"""
 JINA_PROMPT = "**Document**:\na bicycle\n**Query**:\nred<|box_end|>"
 
 
@@ -268,6 +362,7 @@ JINA_PROMPT = "**Document**:\na bicycle\n**Query**:\nred<|box_end|>"
         ("qwen3", "Find it.", QWEN3_PROMPT.format(instruction="Find it.")),
         ("mxbai", None, MXBAI_PROMPT.format(instruction="")),
         ("mxbai", "Find it.", MXBAI_PROMPT.format(instruction="instruction: Find it.\n")),
+        ("qwen3-vl", None, QWEN_VL_PROMPT),
         ("jina", None, JINA_PROMPT),
     ],
 )

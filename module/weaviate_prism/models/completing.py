@@ -14,7 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers.util import load_file_path
 from transformers import AutoTokenizer
 
 from weaviate_prism.models import table
@@ -71,14 +70,15 @@ def _place(folder: str, name: Path) -> Path:
 
 def _missing(source: Source, entry: Entry | None) -> dict[str, str]:
     """Contents of the missing files by their names."""
-    modules = _read(source, "modules.json")
-    if modules is None:
+    known = source.folder("*.json")
+    modules = known / "modules.json"
+    if not modules.is_file():
         return _all_files(source, entry) if entry and entry.template else {}
-    heads = [each["path"] for each in modules if each["type"].endswith(".LogitScore")]
-    lost = [f"{path}/config.json" for path in heads if _read(source, f"{path}/config.json") is None]
+    heads = [each["path"] for each in json.loads(modules.read_text()) if each["type"].endswith(".LogitScore")]
+    lost = [path for path in heads if path == Path(path).name and not (known / path / "config.json").is_file()]
     if lost and not (entry and entry.answers):
         raise ModelError(f"{source.name}: modules.json names {lost[0]}, which is not there")
-    return {file: _head(source, entry) for file in lost if entry}
+    return {f"{path}/config.json": _head(source, entry) for path in lost if entry}
 
 
 def _all_files(source: Source, entry: Entry) -> dict[str, str]:
@@ -94,14 +94,8 @@ def _all_files(source: Source, entry: Entry) -> dict[str, str]:
 
 def _head(source: Source, entry: Entry) -> str:
     """The configuration of LogitScore."""
-    tokenizer = AutoTokenizer.from_pretrained(source.location, **source.revision_option())
+    tokenizer = AutoTokenizer.from_pretrained(source.folder())
     ids = tokenizer.convert_tokens_to_ids(list(entry.answers or ()))
     if None in ids or tokenizer.unk_token_id in ids:
         raise ModelError(f"{source.name}: its tokenizer lacks one of the tokens {entry.answers}")
     return json.dumps({"true_token_id": ids[0], "false_token_id": ids[1], "module_input_name": "causal_logits"})
-
-
-def _read(source: Source, file: str) -> Any:
-    """The content of a JSON file, or None where there is none."""
-    path = load_file_path(source.location, file, **source.revision_option())
-    return None if path is None else json.loads(Path(path).read_text())

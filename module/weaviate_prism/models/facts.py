@@ -19,11 +19,10 @@ class Fact:
 
 UNKNOWN = Fact("unknown", "")
 
-Proof = Literal["stand-in", "path", "documentation"]
+Proof = Literal["stand-in", "path"]
 PROOFS: dict[Proof, str] = {
-    "stand-in": "vectors or scores equal Sentence Transformers' on random weights of this architecture and file layout",
-    "path": "the same with code of the tests' own in place of the repository's, which was not seen",
-    "documentation": "by its documentation only",
+    "stand-in": "answers equal Sentence Transformers' on random weights of this architecture, file layout and prompt",
+    "path": "the same with code of the tests' own: the repository's, and so its prompt, by its documentation only",
 }
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from sentence_transformers.util import is_sentence_transformer_model
-from transformers import AutoConfig
 
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
@@ -48,13 +46,13 @@ class Source:
     def revision_option(self) -> dict[str, str]:
         return {"revision": self.revision} if self.revision and not Path(self.location).is_dir() else {}
 
-    def folder(self, patterns: Sequence[str] | None = None) -> Path:
-        """The directory, or where the hub's files of these patterns are kept on this machine."""
+    def folder(self, pattern: str = "*") -> Path:
+        """The directory, or where the hub's files whose names match are kept on this machine."""
         if Path(self.location).is_dir():
             return Path(self.location)
         kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
         options = self.revision_option()
-        return Path(snapshot_download(self.location, allow_patterns=patterns, cache_dir=kept, **options))
+        return Path(snapshot_download(self.location, allow_patterns=pattern, cache_dir=kept, **options))
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
@@ -74,13 +72,14 @@ def source_of(name: str, revision: str, settings: Settings) -> Source:
         )
     source = Source(name, location, revision, is_trusted(name, revision, settings))
     if source.trust:
-        require_own_code(name, source.folder(["*config*.json", "modules.json"]))
-    _tell_licence(name)
+        require_own_code(name, source.folder("*.json"))
+    tell_licence(name)
     return source
 
 
 @functools.cache  # once for each model
-def _tell_licence(name: str) -> None:
+def tell_licence(name: str) -> None:
+    """Warns of one that forbids commercial use."""
     entry = table.find(name)
     if entry and entry.noncommercial:
         log.warning("%s may not be used commercially: %s, see %s", name, entry.licence, entry.licence.source)
@@ -92,9 +91,11 @@ def require_module_list(source: Source) -> None:
     Raises:
         ModelError
     """
-    if is_sentence_transformer_model(source.location, **source.revision_option()):
+    files = source.folder("*.json")
+    config = files / "config.json"
+    if (files / "modules.json").is_file():
         return
-    if AutoConfig.from_pretrained(source.location, **source.options()).model_type in SELF_POOLED:
+    if config.is_file() and json.loads(config.read_text()).get("model_type") in SELF_POOLED:
         return
     entry = table.find(source.name)
     cure = f"; its revision {entry.revision} has one" if entry and entry.revision.value.startswith("refs/") else ""

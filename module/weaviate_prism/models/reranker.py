@@ -84,13 +84,17 @@ def load(settings: Settings) -> CrossEncoderReranker:
     """Loads the reranker that the settings name.
 
     Raises:
-        ModelError: see `models.loading`; or it has more than one score per pair.
+        ModelError: see `models.loading` and `models.completing`; or it cannot read pairs, or gives more than one score.
     """
     source = loading.source_of(settings.reranker, settings.reranker_revision, settings)
     device = loading.device_of(settings)
     dtype = loading.dtype_of(settings, device)
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs={"dtype": dtype}, **whole.options())
+    try:
+        model.preprocess([("a query", "a document")])
+    except (ValueError, TypeError) as error:  # such as a chat template without a place for them
+        raise ModelError(f"{source.name}: cannot read a pair of texts: {error}") from error
     if model.num_labels != 1:
         raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
     info = ModelInfo(

@@ -217,6 +217,10 @@ ENTRIES: tuple[Entry, ...] = (
         revision=_NOT_NEEDED,
         commit=_pinned("omni_embed_nemotron_models", "e0e93aaaa65d2422a8a0c1284116e71f7a0fe966"),
         noncommercial=True,
+        trap=_pinned(
+            "omni_embed_nemotron_models", "reads audio too, which Weaviate's collections of Prism do not send"
+        ),
+        repair="audio is refused by name, as for all models",
     ),
     _bge("base", "149620737", "cc4c733ed997dbee4ac70ccffb911e70c9c24b93"),
     _bge("large", "427616513", "40fb48217f521df22a2a5bf15edd52ed1146ef05"),
