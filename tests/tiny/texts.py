@@ -117,8 +117,3 @@ def _bert_tokenizer(folder: Path) -> BertTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(vocabulary))
     return BertTokenizer(vocab=str(file), model_max_length=64)
-
-
-def identity() -> torch.nn.Module:
-    """The activation of rerankers that return logits."""
-    return torch.nn.Identity()

@@ -25,7 +25,7 @@ from transformers import (
     SiglipProcessor,
 )
 
-from tiny.texts import CORPUS, SIZES, save
+from tiny.texts import CORPUS, SIZES, projected, save
 
 CLIP_WIDTH = 24
 ENDS = {"bos_token_id": None, "pad_token_id": 0, "eos_token_id": 1}
@@ -67,6 +67,12 @@ def legacy_clip(folder: Path, name: str = "legacy") -> Path:
     module = {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
     (folder / name / "modules.json").write_text(json.dumps([module]))
     return folder / name
+
+
+def multilingual_clip(folder: Path) -> Path:
+    """A text tower of its own, and beside it the directory that reads pictures."""
+    legacy_clip(folder, "clip-ViT-B-32")
+    return projected(folder, "clip-ViT-B-32-multilingual-v1", CLIP_WIDTH)
 
 
 def siglip(folder: Path) -> Path:

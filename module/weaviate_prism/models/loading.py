@@ -41,18 +41,18 @@ class Source:
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for SentenceTransformer(...) and CrossEncoder(...)."""
-        return {"trust_remote_code": self.trust, **self.revision_option()}
-
-    def revision_option(self) -> dict[str, str]:
-        return {"revision": self.revision} if self.revision and not Path(self.location).is_dir() else {}
+        options: dict[str, Any] = {"trust_remote_code": self.trust}
+        if self.revision and not Path(self.location).is_dir():
+            options["revision"] = self.revision
+        return options
 
     def folder(self, pattern: str = "*") -> Path:
         """The directory, or where the hub's files whose names match are kept on this machine."""
         if Path(self.location).is_dir():
             return Path(self.location)
         kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-        options = self.revision_option()
-        return Path(snapshot_download(self.location, allow_patterns=pattern, cache_dir=kept, **options))
+        revision = self.revision or None
+        return Path(snapshot_download(self.location, revision=revision, cache_dir=kept, allow_patterns=pattern))
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
