@@ -142,6 +142,8 @@ def _bge(size: str, parameters: str, commit: str) -> Entry:
         proof="path",
         revision=_NOT_NEEDED,
         commit=_pinned("bge_vl_models", commit),
+        trap=Fact("its own code was written for transformers 4.45", "https://bge-model.com/bge/bge_vl.html"),
+        repair="not tried with today's transformers; where it fails, the model is not served, and the log says why",
     )
 
 
@@ -217,9 +219,7 @@ ENTRIES: tuple[Entry, ...] = (
         revision=_NOT_NEEDED,
         commit=_pinned("omni_embed_nemotron_models", "e0e93aaaa65d2422a8a0c1284116e71f7a0fe966"),
         noncommercial=True,
-        trap=_pinned(
-            "omni_embed_nemotron_models", "reads audio too, which Weaviate's collections of Prism do not send"
-        ),
+        trap=_pinned("omni_embed_nemotron_models", "reads audio too"),
         repair="audio is refused by name, as for all models",
     ),
     _bge("base", "149620737", "cc4c733ed997dbee4ac70ccffb911e70c9c24b93"),
