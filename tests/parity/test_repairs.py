@@ -77,6 +77,12 @@ async def test_an_embedder_without_its_files_is_refused_with_the_cure(tmp_path: 
         assert (await engine.failed()).endswith("mean pooling; its revision refs/pr/23 has one")
 
 
+async def test_clip_without_its_files_pools_by_itself(tmp_path: Path) -> None:
+    async with running(embedder=str(towers.bare_clip(tmp_path)), reranker="none", device="cpu") as engine:
+        (info,) = engine.info().models
+    assert (info.modalities, info.dimensions) == ({Modality.TEXT, Modality.IMAGE}, towers.CLIP_WIDTH)
+
+
 async def test_a_licence_that_forbids_commerce_is_told_once(
     made: Callable[[StandIn], Path], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
+from weaviate_prism.models import command, table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,6 +28,15 @@ def settings_table() -> str:
 def test_the_settings_table_is_the_settings() -> None:
     table = settings_table()
     assert table in README, f"put this into README.md:\n{table}"
+
+
+def models_table() -> str:
+    rows = [command.COLUMNS, ("---",) * len(command.COLUMNS), *map(command.row, table.ENTRIES)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_the_models_table_is_the_table() -> None:
+    assert models_table() in README, f"put this into README.md:\n{models_table()}"
 
 
 def pipeline() -> list[str]:

@@ -11,14 +11,13 @@ from weaviate_prism.config import Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
 
-# A branch, a tag or a pull request's reference may hold other code tomorrow.
-FIXED = re.compile("[0-9a-f]{40}")
-# How configurations name code of another repository: `owner/name--module.Class`.
-ELSEWHERE = re.compile(r'"([\w.-]+/[\w.-]+)--[\w.]+"')
+COMMIT = re.compile("[0-9a-f]{40}")
+# How configurations name code of another repository, or directory: `owner/name--module.Class`.
+ELSEWHERE = re.compile(r'"([^"\s]+)--\w+(?:\.\w+)+"')
 
 
 def is_trusted(name: str, revision: str, settings: Settings) -> bool:
-    return bool(FIXED.fullmatch(revision)) and f"{name}@{revision}" in settings.trust_remote_code
+    return f"{name}@{revision}" in settings.trust_remote_code
 
 
 def require_own_code(name: str, folder: Path) -> None:
@@ -56,7 +55,7 @@ def refused_by_name(name: str, revision: str, kind: str, *, trusted: bool) -> It
 
 
 def _needs_code(name: str, revision: str, kind: str) -> str:
-    fixed = FIXED.fullmatch(revision)
+    fixed = COMMIT.fullmatch(revision)
     version = revision if fixed else "COMMIT"
     first = "" if fixed else f"--{kind}-revision COMMIT (40 hexadecimal digits) and "
     return (
