@@ -90,3 +90,11 @@ async def scores(directory: Path, documents: list[tuple[Part, ...]]) -> Any:
         items = [Item(each) for each in documents]
         found = await engine.rerank(Item((Text("red"),)), items, deadline=time.monotonic() + 60)
     return np.array(found, dtype=float)
+
+
+def cached(folder: Path, name: str, commit: str) -> Path:
+    """Where a cache of the hub keeps a commit of a model, which is its main branch."""
+    kept = folder / f"models--{name.replace('/', '--')}"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit)
+    return kept / "snapshots" / commit

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stand_ins import StandIn
+from weaviate_prism.values import Video
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[StandIn], Path]:
         return directories[stand_in]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clip() -> Video:
+    pytest.importorskip("torchcodec", reason="torchcodec is not installed, so clips can be neither made nor read")
+    from weaviate_prism.bundled.drawing import clip_mp4
+    from weaviate_prism.bundled.scenes import make_scenes
+
+    (scene,) = make_scenes(1, seed=3, kinds=("clip",))
+    return Video(clip_mp4(scene))

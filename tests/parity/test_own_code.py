@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engines import running
+from stand_ins import cached
 from tiny import remote
 from weaviate_prism.errors import PrismError
 from weaviate_prism.models import loading
@@ -20,6 +21,7 @@ from weaviate_prism.values import Item, Priority, Target, Task, Text
 
 COMMIT, OTHER = "1" * 40, "2" * 40
 HUB = "someone/tiny-ranker"
+CURE = f"set --reranker-revision {COMMIT} --trust-remote-code {HUB}@{COMMIT}"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +38,8 @@ def renamed(directory: Path, tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def hub(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the hub with one commit of the model, which is its main branch."""
-    kept = tmp_path / f"models--{HUB.replace('/', '--')}"
-    shutil.copytree(directory, kept / "snapshots" / COMMIT)
-    (kept / "refs").mkdir()
-    (kept / "refs" / "main").write_text(COMMIT)
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
-    return kept / "snapshots" / COMMIT
+    return Path(shutil.copytree(directory, cached(tmp_path, HUB, COMMIT)))
 
 
 async def reason(model: str, trusted: str, revision: str = "") -> str:
@@ -84,12 +82,12 @@ async def test_changed_code_is_not_the_code_that_was_trusted(renamed: Callable[[
     ("trusted", "revision", "refusal"),
     [
         (f"{HUB}@{COMMIT}", COMMIT, ""),
-        ("", COMMIT, f"set --trust-remote-code {HUB}@{COMMIT}"),
-        (f"{HUB}@{OTHER}", COMMIT, f"set --trust-remote-code {HUB}@{COMMIT}"),
-        (f"someone/else@{COMMIT}", COMMIT, f"set --trust-remote-code {HUB}@{COMMIT}"),
-        # What a branch holds today is not what it holds tomorrow.
-        (f"{HUB}@{COMMIT}", "main", "set --reranker-revision COMMIT (40 hexadecimal digits) and --trust-remote-code"),
-        (f"{HUB}@{COMMIT}", "", "set --reranker-revision COMMIT (40 hexadecimal digits) and --trust-remote-code"),
+        (f"{HUB}@{COMMIT}", "", ""),
+        ("", COMMIT, CURE),
+        ("", "", CURE),
+        (f"{HUB}@{OTHER}", COMMIT, CURE),
+        (f"{HUB}@{OTHER}", "", CURE),  # the branch has moved since
+        (f"someone/else@{COMMIT}", COMMIT, CURE),
     ],
 )
 async def test_a_model_of_the_hub_runs_code_of_the_named_commit_only(

@@ -17,9 +17,10 @@ from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from engines import running
+from parity.test_models import content
 from stand_ins import EMBEDDERS, RERANKERS, StandIn, scores, trusted
 from weaviate_prism.models import table
-from weaviate_prism.values import Image, Item, Modality, Part, Priority, Task, Text
+from weaviate_prism.values import Image, Item, Modality, Part, Priority, Task, Text, Video
 
 TOLERANCE = 1e-5
 TEXTS = [Text("a red bicycle"), Text(""), Text("Quarterly REVENUE rose " * 5)]
@@ -43,17 +44,14 @@ def picture(width: int, height: int) -> Image:
 PICTURES = [picture(120, 80), picture(60, 90)]
 
 
-def opened(part: Part) -> Any:
-    """A part as Sentence Transformers takes it."""
-    if isinstance(part, Text):
-        return {"text": part.text}
-    return {"image": Pillow.open(io.BytesIO(part.data)).convert("RGB")}
-
-
-def together(parts: tuple[Part, ...]) -> Any:
+def together(parts: tuple[Part, ...]) -> tuple[Any, dict[str, Any]]:
+    """Parts as Sentence Transformers takes them, and the processor options that their clips need."""
     if all(isinstance(part, Text) for part in parts):
-        return " ".join(part.text for part in parts if isinstance(part, Text))
-    return {key: value for part in parts for key, value in opened(part).items()}
+        return " ".join(part.text for part in parts if isinstance(part, Text)), {}
+    blocks, options = content(parts)
+    if any(isinstance(part, Video) for part in parts):
+        return [{"role": "user", "content": blocks}], options
+    return {block["type"]: block[block["type"]] for block in blocks}, options
 
 
 class Reference:
@@ -71,11 +69,12 @@ class Reference:
     def vector(self, parts: tuple[Part, ...], task: Task) -> Any:
         model = self.texts if isinstance(parts[0], Text) else self.pictures
         encode = model.encode_query if task is Task.QUERY else model.encode_document
-        return encode([together(parts)], normalize_embeddings=True)[0]
+        item, options = together(parts)
+        return encode([item], normalize_embeddings=True, processing_kwargs=options)[0]
 
 
 @pytest.mark.parametrize("kind", EMBEDDERS)
-async def test_vectors_equal_sentence_transformers(kind: str, made: Callable[[StandIn], Path]) -> None:
+async def test_vectors_equal_sentence_transformers(kind: str, made: Callable[[StandIn], Path], clip: Video) -> None:
     directory = made(EMBEDDERS[kind])
     reference = Reference(directory)
     async with running(embedder=str(directory), reranker="none", **trusted(directory)) as engine:
@@ -85,6 +84,8 @@ async def test_vectors_equal_sentence_transformers(kind: str, made: Callable[[St
             parts += [(each,) for each in PICTURES]
         if "message" in reference.texts.modalities:
             parts += [(TEXTS[0], PICTURES[0])]
+        if Modality.VIDEO in info.modalities:
+            parts += [(clip,), (TEXTS[0], clip, PICTURES[0])]
         for task in Task:
             (ours,) = await engine.vectorize(
                 [Item(each) for each in parts], task=task, priority=Priority.BULK, deadline=time.monotonic() + 60
@@ -103,7 +104,7 @@ async def test_scores_equal_sentence_transformers(kind: str, made: Callable[[Sta
     documents: list[tuple[Part, ...]] = [(text,) for text in TEXTS]
     if "image" in reference.modalities:
         documents += [(PICTURES[0],), (PICTURES[1],), (TEXTS[0], PICTURES[0])]
-    expected = [reference.predict([("red", together(each))])[0] for each in documents]
+    expected = [reference.predict([("red", together(each)[0])])[0] for each in documents]
     ours = await scores(directory, documents)
     np.testing.assert_allclose(ours, expected, atol=TOLERANCE, rtol=0)
     assert len({round(float(score), 7) for score in ours}) == len(documents)

@@ -13,7 +13,8 @@ import pytest
 from sentence_transformers import CrossEncoder
 
 from engines import running
-from stand_ins import FAMILIES, RERANKERS, StandIn, entry, scores
+from stand_ins import EMBEDDERS, FAMILIES, RERANKERS, StandIn, cached, entry, scores
+from tiers import loaded_the_standard_way
 from tiny import texts, towers
 from weaviate_prism import bundled
 from weaviate_prism.models import loading
@@ -35,7 +36,8 @@ async def test_a_reranker_without_its_files_is_completed(
 async def test_a_missing_folder_of_the_answer_is_added(made: Callable[[StandIn], Path], tmp_path: Path) -> None:
     whole, broken = made(RERANKERS["qwen3-vl"]), tmp_path / "Qwen3-VL-Reranker-8B"
     shutil.copytree(whole, broken, ignore=shutil.ignore_patterns("1_LogitScore"))
-    ours, expected = await scores(broken, DOCUMENTS), await scores(whole, DOCUMENTS)
+    with loaded_the_standard_way():
+        ours, expected = await scores(broken, DOCUMENTS), await scores(whole, DOCUMENTS)
     np.testing.assert_allclose(ours, expected, atol=TOLERANCE, rtol=0)
 
 
@@ -50,10 +52,7 @@ async def test_a_model_of_the_hub_is_completed_from_its_cache(
     made: Callable[[StandIn], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, commit = "Qwen3-Reranker-0.6B", "1" * 40
-    snapshot = tmp_path / "models--Qwen--Qwen3-Reranker-0.6B" / "snapshots" / commit
-    texts.language_reranker(snapshot, FAMILIES[name], template=None)
-    (snapshot.parents[1] / "refs").mkdir()
-    (snapshot.parents[1] / "refs" / "main").write_text(commit)
+    texts.language_reranker(cached(tmp_path, f"Qwen/{name}", commit), FAMILIES[name], template=None)
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
     async with running(embedder="none", reranker=f"Qwen/{name}", device="cpu", dtype="float32") as engine:
         (info,) = engine.info().models
@@ -77,10 +76,26 @@ async def test_an_embedder_without_its_files_is_refused_with_the_cure(tmp_path: 
         assert (await engine.failed()).endswith("mean pooling; its revision refs/pr/23 has one")
 
 
+async def test_multilingual_clip_of_the_hub_is_joined_with_its_picture_tower(
+    made: Callable[[StandIn], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = made(EMBEDDERS["multilingual-clip"])
+    commits = {"clip-ViT-B-32-multilingual-v1": "1" * 40, "clip-ViT-B-32": "2" * 40}
+    for name, commit in commits.items():
+        shutil.copytree(directory.parent / name, cached(tmp_path, f"sentence-transformers/{name}", commit))
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
+    model = "sentence-transformers/clip-ViT-B-32-multilingual-v1"
+    async with running(embedder=model, reranker="none", device="cpu") as engine:
+        (info,) = engine.info().models
+    assert info.modalities == {Modality.TEXT, Modality.IMAGE}
+    assert info.revision == "+".join(commits.values())
+
+
 async def test_clip_without_its_files_pools_by_itself(tmp_path: Path) -> None:
     async with running(embedder=str(towers.bare_clip(tmp_path)), reranker="none", device="cpu") as engine:
         (info,) = engine.info().models
-    assert (info.modalities, info.dimensions) == ({Modality.TEXT, Modality.IMAGE}, towers.CLIP_WIDTH)
+    assert info.modalities == {Modality.TEXT, Modality.IMAGE}
+    assert info.dimensions == towers.CLIP_WIDTH
 
 
 async def test_a_licence_that_forbids_commerce_is_told_once(

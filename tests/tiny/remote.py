@@ -52,7 +52,10 @@ JINA = (
 )
 
 
-OMNI = EMBED.replace("<image>", "<|vision_start|><|image|><|vision_end|>")
+OMNI = EMBED.replace(
+    "<image>",
+    "<|vision_start|><|image|><|vision_end|>{% elif c.type == 'video' %}<|vision_start|><|video|><|vision_end|>",
+)
 
 
 def bge_clip(folder: Path) -> Path:

@@ -59,7 +59,7 @@ def completed(source: Source) -> Iterator[Source]:
                 _place(place, file.relative_to(whole)).symlink_to(file.resolve())
         for name, content in files.items():
             _place(place, Path(name)).write_text(content)
-        yield replace(source, location=place, revision=source.revision or whole.name)
+        yield replace(source, location=place)
 
 
 def _place(folder: str, name: Path) -> Path:

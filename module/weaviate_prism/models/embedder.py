@@ -87,7 +87,7 @@ def load(settings: Settings) -> SentenceEmbedder:
         loading.require_module_list(source)
         model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
     loading.fill_texts(model)
-    revision = loading.revision_of(source, model)
+    revision = source.revision
     entry = table.find(source.name)
     if entry and entry.pictures:
         model, revision = with_pictures(model, source, entry, device=device, model_kwargs={"dtype": dtype})

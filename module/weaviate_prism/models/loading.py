@@ -36,23 +36,24 @@ class Source:
 
     name: str  # what clients see and ask for
     location: str  # a directory or a hub id
-    revision: str
+    revision: str  # 40 hexadecimal digits: the commit on the hub, or the fingerprint of a directory
     trust: bool
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for SentenceTransformer(...) and CrossEncoder(...)."""
         options: dict[str, Any] = {"trust_remote_code": self.trust}
-        if self.revision and not Path(self.location).is_dir():
-            options["revision"] = self.revision
-        return options
+        return options if Path(self.location).is_dir() else {**options, "revision": self.revision}
 
     def folder(self, pattern: str = "*") -> Path:
         """The directory, or where the hub's files whose names match are kept on this machine."""
-        if Path(self.location).is_dir():
-            return Path(self.location)
-        kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-        revision = self.revision or None
-        return Path(snapshot_download(self.location, revision=revision, cache_dir=kept, allow_patterns=pattern))
+        place = Path(self.location)
+        return place if place.is_dir() else download(self.location, self.revision, pattern)
+
+
+def download(name: str, revision: str, pattern: str) -> Path:
+    """Where files of the hub are kept: in a folder that is named by their commit."""
+    kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
@@ -70,6 +71,8 @@ def source_of(name: str, revision: str, settings: Settings) -> Source:
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"
         )
+    else:
+        revision = download(name, revision, "*.json").name
     source = Source(name, location, revision, is_trusted(name, revision, settings))
     if source.trust:
         require_own_code(name, source.folder("*.json"))
@@ -143,12 +146,6 @@ def limit_tokens(model: Any) -> int:
     if own != limit:
         model.max_seq_length = limit
     return limit
-
-
-def revision_of(source: Source, model: Any) -> str:
-    """The commit that was loaded, or a fingerprint of the directory."""
-    config = getattr(model.transformers_model, "config", None)
-    return source.revision or getattr(config, "_commit_hash", None) or ""
 
 
 def fingerprint(directory: Path) -> str:

@@ -100,7 +100,7 @@ def load(settings: Settings) -> CrossEncoderReranker:
     info = ModelInfo(
         name=source.name,
         kind="reranker",
-        revision=loading.revision_of(whole, model),
+        revision=source.revision,
         modalities=loading.modalities_of(model),
         dimensions=0,
         max_tokens=loading.limit_tokens(model),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
 from weaviate_prism.models.facts import Entry
-from weaviate_prism.models.loading import Source, fingerprint, revision_of
+from weaviate_prism.models.loading import Source, download, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +23,18 @@ def with_pictures(
     """
     location = entry.pictures
     if Path(source.location).is_dir():
-        location = str(Path(source.location).resolve().parent / entry.pictures.rpartition("/")[2])
-        if not Path(location).is_dir():
-            log.warning("%s: reads texts only, for %s is not there", source.name, location)
-            return texts, revision_of(source, texts)
+        beside = Path(source.location).resolve().with_name(entry.pictures.rpartition("/")[2])
+        if not beside.is_dir():
+            log.warning("%s: reads texts only, for %s is not there", source.name, beside)
+            return texts, source.revision
+        location, revision = str(beside), fingerprint(beside)
+    else:
+        revision = download(location, "", "*.json").name
+        options["revision"] = revision
     pictures = SentenceTransformer(location, **options)
-    kept = Path(location)
-    seen = replace(source, location=location, revision=fingerprint(kept) if kept.is_dir() else "")
     router = Router(
         {"text": list(texts), "image": list(pictures)},
         route_mappings={(None, "text"): "text", (None, "image"): "image"},
     )
     both = SentenceTransformer(modules=[router], device=options["device"], prompts=texts.prompts)
-    return both, f"{revision_of(source, texts)}+{revision_of(seen, pictures)}"
+    return both, f"{source.revision}+{revision}"

@@ -11,7 +11,6 @@ from weaviate_prism.config import Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
 
-COMMIT = re.compile("[0-9a-f]{40}")
 # How configurations name code of another repository, or directory: `owner/name--module.Class`.
 ELSEWHERE = re.compile(r'"([^"\s]+)--\w+(?:\.\w+)+"')
 
@@ -55,10 +54,8 @@ def refused_by_name(name: str, revision: str, kind: str, *, trusted: bool) -> It
 
 
 def _needs_code(name: str, revision: str, kind: str) -> str:
-    fixed = COMMIT.fullmatch(revision)
-    version = revision if fixed else "COMMIT"
-    first = "" if fixed else f"--{kind}-revision COMMIT (40 hexadecimal digits) and "
+    asked = f"--{kind}-revision {revision} " if "/" in name else ""  # else a directory
     return (
         f"{name}: needs Python code of its own, which is not run unless you say so. If you have read it, set "
-        f"{first}--trust-remote-code {name}@{version}"
+        f"{asked}--trust-remote-code {name}@{revision}"
     )
