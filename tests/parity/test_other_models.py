@@ -133,12 +133,18 @@ async def test_control_tokens_in_a_text_are_only_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("bare", "no modules.json"), ("labels", "3 scores per pair"), ("missing", "nor a directory")],
+    [
+        ("bare", "no modules.json"),
+        ("labels", "3 scores per pair"),
+        ("missing", "nor a directory"),
+        ("elsewhere", "nobody/nothing: cannot be had from the hub"),
+    ],
 )
 async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Path, kind: str, reason: str) -> None:
     if kind == "labels":
         engine = await started(reranker=str(texts.cross_encoder(tmp_path, labels=3)))
     else:
-        engine = await started(embedder=str(texts.bare_bert(tmp_path)) if kind == "bare" else "/no/such/model")
+        names = {"bare": str(texts.bare_bert(tmp_path)), "missing": "/no/such/model", "elsewhere": "nobody/nothing"}
+        engine = await started(embedder=names[kind])
     assert reason in await engine.failed()
     engine.close()

@@ -20,6 +20,9 @@ from weaviate_prism import bundled
 from weaviate_prism.models import loading
 from weaviate_prism.values import Item, Modality, Part, Text
 
+# transformers leaves them open (processing_utils.py, additional templates).
+pytestmark = pytest.mark.filterwarnings(r"ignore:unclosed file .*reranker\.jinja:ResourceWarning")
+
 TOLERANCE = 1e-5
 DOCUMENTS: list[tuple[Part, ...]] = [(Text(text),) for text in ("a red bicycle", "", "quarterly revenue rose")]
 

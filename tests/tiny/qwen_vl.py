@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,11 @@ EMBEDDER = f"""{PARTS}
 {{{{- '<|im_start|>' + message.role + '\\n' + written(message.content) + '<|im_end|>\\n' -}}}}
 {{%- endfor -%}}
 {{{{- '<|im_start|>assistant\\n<|endoftext|>' -}}}}"""
+# Of the instruction-tuned models: other roles than these are dropped.
+CHAT = f"""{PARTS}
+{{%- for message in messages if message.role in ('system', 'user') -%}}
+{{{{- '<|im_start|>' + message.role + '\\n' + written(message.content) + '<|im_end|>\\n' -}}}}
+{{%- endfor -%}}"""
 # https://docs.vllm.ai/projects/vllm-ascend-cn/zh-cn/latest/tutorials/models/Qwen3-VL-Reranker.html
 RERANKER = f"""{PARTS}
 {{%- set found = namespace(query='', document='') -%}}
@@ -41,14 +47,18 @@ RERANKER = f"""{PARTS}
 
 
 def embedder(folder: Path) -> Path:
-    return _prompted(bundled.EMBEDDER_DIR, folder / "Qwen3-VL-Embedding-2B", EMBEDDER)
+    whole = Path(shutil.copytree(bundled.EMBEDDER_DIR, folder / "Qwen3-VL-Embedding-2B"))
+    (whole / "chat_template.jinja").write_text(EMBEDDER)
+    return whole
 
 
 def reranker(folder: Path) -> Path:
-    return _prompted(bundled.RERANKER_DIR, folder / "Qwen3-VL-Reranker-2B", RERANKER)
-
-
-def _prompted(ours: Path, folder: Path, template: str) -> Path:
-    shutil.copytree(ours, folder)
-    (folder / "chat_template.jinja").write_text(template)
-    return folder
+    """With the prompt beside the usual template, and named in the settings of Sentence Transformers."""
+    whole = Path(shutil.copytree(bundled.RERANKER_DIR, folder / "Qwen3-VL-Reranker-2B"))
+    (whole / "chat_template.jinja").write_text(CHAT)
+    (whole / "additional_chat_templates").mkdir()
+    (whole / "additional_chat_templates" / "reranker.jinja").write_text(RERANKER)
+    file = whole / "sentence_bert_config.json"
+    settings = json.loads(file.read_text()) | {"processing_kwargs": {"chat_template": {"chat_template": "reranker"}}}
+    file.write_text(json.dumps(settings))
+    return whole

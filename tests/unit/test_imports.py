@@ -33,6 +33,7 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
+    "huggingface_hub": ("models",),
     "grpc": ("server.rpc", "v1"),
     "grpc_health": ("server.rpc",),
     "grpc_reflection": ("server.rpc",),

@@ -51,9 +51,16 @@ class Source:
 
 
 def download(name: str, revision: str, pattern: str) -> Path:
-    """Where files of the hub are kept: in a folder that is named by their commit."""
+    """Where files of the hub are kept: in a folder that is named by their commit.
+
+    Raises:
+        ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
+    """
     kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
+    try:
+        return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
+    except (OSError, ValueError) as error:  # all that huggingface_hub raises
+        raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
