@@ -6,6 +6,8 @@ could not be read where this was written, so many facts are those of MTEB's regi
 
 from __future__ import annotations
 
+from typing import Literal
+
 from weaviate_prism.models.facts import UNKNOWN, Entry, Fact
 
 MTEB = "https://github.com/embeddings-benchmark/mteb/blob/a905523d0111f999360b312bd4a601a0a97a0e1c/mteb/models/model_implementations"
@@ -28,9 +30,7 @@ def _pinned(file: str, commit: str) -> Fact:
 
 _QWEN_VL = "qwen3_vl_embedding_models"
 _QWEN_RERANKER_PROMPT = "https://sbert.net/docs/cross_encoder/usage/custom_models.html"
-_VL_RERANKER_PROMPT = (
-    "https://docs.vllm.ai/projects/vllm-ascend-cn/zh-cn/latest/tutorials/models/Qwen3-VL-Reranker.html"
-)
+_VL_PROMPT = "https://docs.vllm.ai/projects/vllm-ascend-cn/zh-cn/latest/tutorials/models/Qwen3-VL-Reranker.html"
 _NOT_NEEDED = Fact("not needed", ARTICLE)
 _NO_CODE, _OWN_CODE = Fact("no", ARTICLE), Fact("yes", ARTICLE)
 _CLIP = Fact("text, image", "https://sbert.net/docs/sentence_transformer/pretrained_models.html")
@@ -66,7 +66,7 @@ def _qwen_vl_reranker(size: str, revision: str, parameters: str) -> Entry:
         own_code=_NO_CODE,
         prompts=Fact(
             'an instruction; by default "Given a search query, retrieve relevant candidates that answer the query."',
-            _VL_RERANKER_PROMPT,
+            _VL_PROMPT,
         ),
         proof="stand-in",
         revision=Fact(revision, ARTICLE),
@@ -188,6 +188,20 @@ def _siglip(name: str, parameters: str, dimensions: str, commit: str) -> Entry:
     )
 
 
+def _any(name: str, kind: Literal["embedder", "reranker"]) -> Entry:
+    page = "sentence_transformer" if kind == "embedder" else "cross_encoder"
+    return Entry(
+        f"any {name}",
+        kind,
+        modalities=Fact("text", f"https://sbert.net/docs/{page}/pretrained_models.html"),
+        parameters=UNKNOWN,
+        licence=UNKNOWN,
+        own_code=UNKNOWN,
+        prompts=UNKNOWN,
+        proof="stand-in",
+    )
+
+
 ENTRIES: tuple[Entry, ...] = (
     _qwen_vl_embedder("2B", "refs/pr/23", "2127532032", "2048", "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda"),
     _qwen_vl_embedder("8B", "refs/pr/11", "8144793840", "4096", "2c4565515e0f265c6511776e7193b22c0968ddc7"),
@@ -250,16 +264,7 @@ ENTRIES: tuple[Entry, ...] = (
     _siglip("siglip-so400m-patch14-384", "877960498", "1152", "9fdffc58afc957d1a03a25b10dba0329ab15c2a3"),
     _siglip("siglip2-base-patch16-224", "375187970", "768", "75de2d55ec2d0b4efc50b3e9ad70dba96a7b2fa2"),
     _siglip("siglip2-large-patch16-384", "881854466", "1024", "1b426889ea62b5a72bf9839009a1b184bfc9c178"),
-    Entry(
-        "any SentenceTransformer",
-        "embedder",
-        modalities=Fact("text", "https://sbert.net/docs/sentence_transformer/pretrained_models.html"),
-        parameters=UNKNOWN,
-        licence=UNKNOWN,
-        own_code=UNKNOWN,
-        prompts=UNKNOWN,
-        proof="stand-in",
-    ),
+    _any("SentenceTransformer", "embedder"),
     _qwen_vl_reranker("2B", "refs/pr/11", "2000000000"),
     _qwen_vl_reranker("8B", "refs/pr/9", "8000000000"),
     Entry(
@@ -292,14 +297,5 @@ ENTRIES: tuple[Entry, ...] = (
     _qwen_reranker("8B", "refs/pr/11", "8188548096"),
     _mxbai("base", "494032768", "3ea9d4dffa7d12a4f366be8e275c349de9fc9865"),
     _mxbai("large", "1543714304", "ca7e1ee484c37c0ddd8d178a9a5c33cec575c5e6"),
-    Entry(
-        "any CrossEncoder",
-        "reranker",
-        modalities=Fact("text", "https://sbert.net/docs/cross_encoder/pretrained_models.html"),
-        parameters=UNKNOWN,
-        licence=UNKNOWN,
-        own_code=UNKNOWN,
-        prompts=UNKNOWN,
-        proof="stand-in",
-    ),
+    _any("CrossEncoder", "reranker"),
 )
