@@ -53,6 +53,12 @@ def demo(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def models(argv: Sequence[str]) -> int:
+    from weaviate_prism.models.command import run
+
+    return run(argv)
+
+
 def weaviate(argv: Sequence[str]) -> int:
     from weaviate_prism.weaviate.command import run
 
@@ -62,6 +68,7 @@ def weaviate(argv: Sequence[str]) -> int:
 COMMANDS = {
     "serve": (serve, "run the service: gRPC and HTTP doors in front of the models"),
     "demo": (demo, "start Prism and a real Weaviate, import pictures and clips, search and rerank them"),
+    "models": (models, "what is known of published models, and how to use one from Weaviate"),
     "weaviate": (weaviate, "build a Weaviate with Prism's modules inside"),
 }
 

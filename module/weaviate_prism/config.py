@@ -128,8 +128,8 @@ class Settings:
         if not re.fullmatch("[!-~]*", self.api_key):  # what fits into a header; not shown, it is a secret
             raise SettingsError("--api-key: must be printable ASCII without spaces or line ends")
         for trusted in self.trust_remote_code:
-            if not all(trusted.partition("@")):
-                raise SettingsError(f"--trust-remote-code: must be repository@commit, not {trusted!r}")
+            if not re.fullmatch("[^@]+@[0-9a-f]{40}", trusted):  # a branch may hold other code tomorrow
+                raise SettingsError(f"--trust-remote-code: must be repository@commit (40 hex digits), not {trusted!r}")
 
     def limits(self) -> dict[str, int]:
         """The limits that clients should know, by setting name."""

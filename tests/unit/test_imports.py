@@ -33,6 +33,7 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
+    "huggingface_hub": ("models",),
     "grpc": ("server.rpc", "v1"),
     "grpc_health": ("server.rpc",),
     "grpc_reflection": ("server.rpc",),
@@ -103,7 +104,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert modules_after("import weaviate_prism") - modules_after("pass") == {"weaviate_prism"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"], ["weaviate", "build", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["models"], ["weaviate", "build", "--help"]]
+)
 def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) -> None:
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
     assert "weaviate_prism.cli" in loaded

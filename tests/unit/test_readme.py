@@ -10,6 +10,7 @@ import pytest
 
 from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
+from weaviate_prism.models import command, table
 from weaviate_prism.server.rest.routes import CONTRACTS
 from weaviate_prism.weaviate.server import STOCK_MODULES
 
@@ -38,6 +39,15 @@ def test_the_table_of_doors_is_the_doors() -> None:
     plain = {("OpenAI's clients", path) for each in CONTRACTS if not each.modules for path in each.paths}
     assert {(row[0], path) for row in rows for path in re.findall("`(.*?)`", row[1])} == doors | plain
     assert {row[0]: row[3].split("`")[1] for row in rows if row[0] in STOCK_MODULES} == STOCK_MODULES
+
+
+def models_table() -> str:
+    rows = [command.COLUMNS, ("---",) * len(command.COLUMNS), *map(command.row, table.ENTRIES)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_the_models_table_is_the_table() -> None:
+    assert models_table() in README, f"put this into README.md:\n{models_table()}"
 
 
 def pipeline() -> list[str]:
