@@ -17,12 +17,9 @@ from weaviate_prism.media import MediaDecoder
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content
 from weaviate_prism.tracing import shown
-from weaviate_prism.values import Image, Item, ModelInfo, Part, Text
+from weaviate_prism.values import MAX_INSTRUCTION_CHARACTERS, Image, Item, ModelInfo, Part, Text
 
 T = TypeVar("T")
-
-# Published instructions have 50 to 300; longer ones would push out what they are about.
-MAX_INSTRUCTION_CHARACTERS = 2000
 
 
 class Intake:
@@ -61,38 +58,42 @@ class Intake:
         for modality, parts in modalities.items():
             self._metrics.items.labels(kind, modality).inc(parts)
 
-    def decode(self, parts: Sequence[Part], patched: Callable[[Content], Content]) -> list[Content]:
+    def decode(self, parts: Sequence[Part], patched: Callable[[Content], Content], video_frames: int) -> list[Content]:
         """Texts as they are, pictures and clips decoded, then `patched` by the model.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        return _of_each(parts, lambda part: patched(self.decode_part(part)))
+        return _of_each(parts, lambda part: patched(self.decode_part(part, video_frames)))
 
-    def pixels(self, parts: Sequence[Part]) -> int:
+    def pixels(self, parts: Sequence[Part], video_frames: int) -> int:
         """How many pixels `decode` would decode; reads headers and packets.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        return sum(_of_each(parts, self._pixels_of))
+        return sum(_of_each(parts, lambda part: self._pixels_of(part, video_frames)))
 
-    def decode_part(self, part: Part) -> Content:
-        """
+    def decode_part(self, part: Part, video_frames: int) -> Content:
+        """A clip as so many of its frames.
+
         Raises:
             InvalidInput, TooLarge, Unsupported
         """
         if isinstance(part, Text):
             return part.text
         with self._failures_counted(part):
-            return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
+            if isinstance(part, Image):
+                return self._decoder.picture(part.data)
+            return self._decoder.clip(part.data, video_frames)
 
-    def _pixels_of(self, part: Part) -> int:
+    def _pixels_of(self, part: Part, video_frames: int) -> int:
         if isinstance(part, Text):
             return 0
-        measure = self._decoder.picture_pixels if isinstance(part, Image) else self._decoder.clip_pixels
         with self._failures_counted(part):
-            return measure(part.data)
+            if isinstance(part, Image):
+                return self._decoder.picture_pixels(part.data)
+            return self._decoder.clip_pixels(part.data, video_frames)
 
     @contextlib.contextmanager
     def _failures_counted(self, part: Part) -> Iterator[None]:

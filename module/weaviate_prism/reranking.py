@@ -40,6 +40,7 @@ class Request:
 
     reranker: Reranker
     instruction: str
+    video_frames: int
     ticket: Ticket
 
 
@@ -96,27 +97,27 @@ class Reranking:
                 async with asyncio.timeout(request.ticket.deadline - time.monotonic()):
                     parts = self._intake.parts(query, request.reranker.info)
                     if has_media(parts):
-                        pixels = await self._stages.on_cpu(lambda: self._intake.pixels(parts), request.ticket)
+                        pixels = await self._stages.on_cpu(
+                            lambda: self._intake.pixels(parts, request.video_frames), request.ticket
+                        )
                         if len(parts) > 1:  # one alone is within the limits on pictures and clips
                             check_limit("media", pixels, "pixels together", self._most_kept, MOST_KEPT)
                         pixels = min(pixels, self._most_kept)
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
-                    asked = await self._stages.on_cpu(
-                        lambda: self._decoded_query(parts, request.reranker), request.ticket
-                    )
+                    asked = await self._stages.on_cpu(lambda: self._decoded_query(parts, request), request.ticket)
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed while the query was decoded") from None
             except PrismError as error:
                 raise error.about("query") from None
             yield asked
 
-    def _decoded_query(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
+    def _decoded_query(self, parts: Sequence[Part], request: Request) -> list[Content]:
         with kept():
-            return self._decoded(parts, reranker)
+            return self._decoded(parts, request)
 
-    def _decoded(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
-        return self._intake.decode(parts, reranker.patched)
+    def _decoded(self, parts: Sequence[Part], request: Request) -> list[Content]:
+        return self._intake.decode(parts, request.reranker.patched, request.video_frames)
 
     async def _of_unit(
         self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
@@ -131,7 +132,7 @@ class Reranking:
                 documents, lambda some: self._prepared(asked, some, request), self._stages, ticket
             )
             reserved.weigh(prepared)
-            scores = await self._stages.on_device_together(reranker.info, prepared, ticket)
+            scores = await self._stages.on_device_together(reranker, prepared, ticket)
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
@@ -142,7 +143,7 @@ class Reranking:
 
         def pair(document: Item | PrismError) -> Prepared:
             parts = self._intake.parts(document, reranker.info)
-            return reranker.prepare(asked, self._decoded(parts, reranker), request.instruction)
+            return reranker.prepare(asked, self._decoded(parts, request), request.instruction)
 
         return in_time(documents, pair)
 

@@ -11,8 +11,9 @@ import torch
 from sentence_transformers.util import is_sentence_transformer_model
 
 from weaviate_prism import bundled
-from weaviate_prism.config import Settings
+from weaviate_prism.config import Dtype, Settings
 from weaviate_prism.models.base import ModelError
+from weaviate_prism.profiles import ModelSpec, own_name
 from weaviate_prism.values import Modality
 
 BUNDLED = {"scenes-embedder": bundled.EMBEDDER_DIR, "scenes-reranker": bundled.RERANKER_DIR}
@@ -47,9 +48,7 @@ def source_of(name: str, revision: str, settings: Settings) -> Source:
     directory = BUNDLED.get(name, Path(name))
     trust = f"{name}@{revision}" in settings.trust_remote_code
     if directory.is_dir():
-        return Source(
-            name if name in BUNDLED else directory.resolve().name, str(directory), _fingerprint(directory), trust
-        )
+        return Source(own_name(name), str(directory), _fingerprint(directory), trust)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"
@@ -79,10 +78,31 @@ def device_of(settings: Settings) -> str:
     return "cuda" if available and settings.device != "cpu" else "cpu"
 
 
-def dtype_of(settings: Settings, device: str) -> torch.dtype:
-    if settings.dtype == "auto":
+def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
+    if wanted == "auto":
         return torch.bfloat16 if device == "cuda" else torch.float32
-    return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def pixel_options(spec: ModelSpec) -> dict[str, int]:
+    """Options of the model's processor for the budget of a picture; what is left out is the model's own."""
+    budget = {"min_pixels": spec.min_pixels, "max_pixels": spec.max_pixels}
+    return {name: pixels for name, pixels in budget.items() if pixels}
+
+
+def check_pixels(spec: ModelSpec, source: Source, model: Any) -> None:
+    """
+    Raises:
+        ModelError: its processor does not heed the budget, or has a least above the most.
+    """
+    size = getattr(getattr(getattr(model[0], "processor", None), "image_processor", None), "size", None)
+    least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
+    if not pixel_options(spec):
+        return
+    if not least or not most or spec.min_pixels not in (0, least) or spec.max_pixels not in (0, most):
+        raise ModelError(f"{source.name}: its pictures have no min_pixels and max_pixels")
+    if least > most:
+        raise ModelError(f"{source.name}: min_pixels {least} are more than max_pixels {most}")
 
 
 def modalities_of(model: Any) -> frozenset[Modality]:

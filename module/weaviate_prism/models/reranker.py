@@ -16,11 +16,13 @@ from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
 
 
@@ -78,16 +80,24 @@ class CrossEncoderReranker:
         return self._messages.text(contents[0])
 
 
-def load(settings: Settings) -> CrossEncoderReranker:
-    """Loads the reranker that the settings name.
+def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
+    """Loads a reranker; takes seconds to minutes.
 
     Raises:
-        ModelError: see `models.loading`; or it has more than one score per pair.
+        ModelError: see `models.loading` and `models.memory`; or it has more than one score per pair.
     """
-    source = loading.source_of(settings.reranker, settings.reranker_revision, settings)
+    source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(settings, device)
-    model = CrossEncoder(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    dtype = loading.dtype_of(spec.dtype, device)
+    check_room(source.name, source.location, source.revision, dtype, device)
+    model = CrossEncoder(
+        source.location,
+        device=device,
+        model_kwargs={"dtype": dtype},
+        processor_kwargs=loading.pixel_options(spec),
+        **source.options(),
+    )
+    loading.check_pixels(spec, source, model)
     if model.num_labels != 1:
         raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
     info = ModelInfo(
