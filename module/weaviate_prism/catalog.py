@@ -18,7 +18,7 @@ from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, NoRoomError, Prepared, Reranker
 from weaviate_prism.models.registry import Model, load_model
-from weaviate_prism.profiles import EMBEDDER, KINDS, ModelSpec, Profile, is_fake, profiles_of
+from weaviate_prism.profiles import EMBEDDER, ModelSpec, Profile, is_fake, profiles_of
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
@@ -51,13 +51,14 @@ class Catalog:
         Raises:
             ModelError: one cannot be loaded, or not do what its profile says.
         """
-        wanted = {profile.model for profile in self.profiles if profile.preload}
         for spec in self.profiles.specs():
-            if spec in wanted:
+            if spec in self.profiles.preloaded:
                 await self._load(spec)
         for profile in self.profiles:
-            log.info("profile %s: %s %s", profile.name, profile.model.kind, self.profiles.label(profile.model))
-            if profile.model in self._models and profile.model.kind == EMBEDDER:
+            loaded = profile.model in self._models
+            what = f"{profile.model.kind} {self.profiles.label(profile.model)}"
+            log.info("profile %s: %s%s", profile.name, what, "" if loaded else ", loaded when it is first asked for")
+            if loaded and profile.model.kind == EMBEDDER:
                 self._check(profile, await self.embedder(profile, deadline=0.0))
 
     def close(self) -> None:
@@ -84,8 +85,7 @@ class Catalog:
 
     def profile_infos(self) -> list[ProfileInfo]:
         """All profiles, by precedence."""
-        kinds = {profile.model.kind for profile in self.profiles}
-        defaults = [self.profiles.find("", kind) for kind in KINDS if kind in kinds]
+        defaults = self.profiles.defaults()
         return [
             ProfileInfo(
                 name=profile.name,

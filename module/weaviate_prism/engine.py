@@ -116,6 +116,7 @@ class Engine:
         Raises:
             Unavailable, Overloaded, NotFound, Unsupported, InvalidInput, TooLarge: nothing can be computed
                 at all; naming the target where it is one's fault.
+            DeadlineExceeded, Internal: a model that is loaded on demand is not there in time, or cannot be loaded.
         """
         self._check_started()
         check_rows(len(items), len(targets), self.settings)
@@ -145,6 +146,7 @@ class Engine:
 
         Raises:
             Unavailable, Overloaded, NotFound, Unsupported: nothing can be scored at all.
+            DeadlineExceeded, Internal: a model that is loaded on demand is not there in time, or cannot be loaded.
             InvalidInput, TooLarge: the query is wrong, or empty; or the model is no reranker.
         """
         self._check_started()

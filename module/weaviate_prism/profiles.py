@@ -71,39 +71,45 @@ class Profiles:
     def __init__(self, profiles: Sequence[Profile]) -> None:
         self._profiles = profiles
         self._by_name: dict[str, list[Profile]] = {}
+        self._by_model: dict[str, list[Profile]] = {}
         for profile in profiles:
-            for name in dict.fromkeys((profile.name, own_name(profile.model.source))):
-                self._by_name.setdefault(name, []).append(profile)
+            self._by_name.setdefault(profile.name, []).append(profile)
+            self._by_model.setdefault(own_name(profile.model.source), []).append(profile)
+        self.preloaded = frozenset(profile.model for profile in profiles if profile.preload)
 
     def __iter__(self) -> Iterator[Profile]:
         return iter(self._profiles)
 
     def find(self, name: str, kind: str = "") -> Profile:
-        """The profile of that name and kind (empty: of any); an empty name is the default of its kind.
+        """The profile of that name and kind (empty: of any).
+
+        An empty name is the default of the kind: the first profile whose model is loaded at the start, if any is.
 
         Raises:
             NotFound: no profile or model has that name.
             InvalidInput: it is one of the other kind.
             Unsupported: there is none of that kind at all.
         """
-        of_kind = [profile for profile in self._profiles if kind in ("", profile.model.kind)]
+        of_kind = self._of_kind(self._profiles, kind)
         if not of_kind:
             raise Unsupported(f"no {kind} is loaded (setting `{kind}`)")
-        if not name:  # one that is loaded at the start, where there is such
-            return next((profile for profile in of_kind if profile.preload), of_kind[0])
-        named = self._by_name.get(name)
+        if not name:
+            return self._first(of_kind)
+        named = self._by_name.get(name) or self._by_model.get(name)
         known = ", ".join(dict.fromkeys(repr(profile.name) for profile in of_kind))
         if not named:
             raise NotFound(f"model {name!r} is not known; known are {known}")
-        found = next((profile for profile in named if kind in ("", profile.model.kind)), None)
-        if found is None:
+        if not (fitting := self._of_kind(named, kind)):
             raise InvalidInput(f"model {name!r} is no {kind}; {kind}s are {known}")
-        return found
+        return self._first(fitting)
+
+    def defaults(self) -> list[Profile]:
+        """That of each kind that there is."""
+        return [self._first(some) for kind in KINDS if (some := self._of_kind(self._profiles, kind))]
 
     def specs(self) -> list[ModelSpec]:
-        """Each model once, in the order in which they are used first; a default's before others of its kind."""
-        defaults = [self.find("", kind).model for kind in KINDS if any(each.model.kind == kind for each in self)]
-        return list(dict.fromkeys([*defaults, *(profile.model for profile in self)]))
+        """Each model once, by precedence of its profiles; the defaults' before all others."""
+        return list(dict.fromkeys(profile.model for profile in (*self.defaults(), *self._profiles)))
 
     def label(self, spec: ModelSpec) -> str:
         """The model's own name; where another of its kind has it already, with a profile to tell them apart."""
@@ -112,6 +118,12 @@ class Profiles:
         if first == spec:
             return name
         return f"{name} ({next(profile.name for profile in self if profile.model == spec)})"
+
+    def _of_kind(self, some: Sequence[Profile], kind: str) -> list[Profile]:
+        return [profile for profile in some if kind in ("", profile.model.kind)]
+
+    def _first(self, some: Sequence[Profile]) -> Profile:
+        return next((profile for profile in some if profile.model in self.preloaded), some[0])
 
 
 def profiles_of(settings: Settings) -> Profiles:
@@ -129,10 +141,10 @@ def profiles_of(settings: Settings) -> Profiles:
     profiles = [*flags, *(_profile(name, table, settings) for name, table in tables.items())]
     if not profiles:
         raise SettingsError(f"nothing to serve: {settings.config} has no profiles, and no flag names a model")
-    for profile in profiles[len(flags) :]:
-        first = next((each for each in profiles if own_name(each.model.source) == profile.name), profile)
-        if first is not profile:
-            whose = f"--{first.model.kind}" if first in flags else f"[profiles.{first.name}]"
+    for profile in profiles[len(flags) :]:  # else a model's own name might be another profile than one expects
+        others = [each for each in profiles if each is not profile and own_name(each.model.source) == profile.name]
+        if others:
+            whose = f"--{others[0].model.kind}" if others[0] in flags else f"[profiles.{others[0].name}]"
             raise SettingsError(f"{_where(settings, profile.name)}: is what the model of {whose} is called already")
     return Profiles(profiles)
 
@@ -231,11 +243,9 @@ def _checked(where: str, table: Any) -> _Table:
     try:
         read = msgspec.convert(table, _Table)
     except msgspec.ValidationError as error:
-        what, _, key = str(error).partition(" - at `$.")
+        wanted, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
-        if key in CHOICES:
-            what = f"must be one of {', '.join(CHOICES[key])}"
-        raise SettingsError(f"{where} {key}: {what[0].lower()}{what[1:]}, not {table[key]!r}") from None
+        raise SettingsError(f"{where} {key}: must be {_plain(wanted, key)}, not {table[key]!r:.100}") from None
     if bool(read.embedder) == bool(read.reranker):
         raise SettingsError(f"{where}: must have exactly one of embedder and reranker")
     if read.reranker and (wrong := [key for key in FOR_EMBEDDERS if key in table]):
@@ -243,6 +253,16 @@ def _checked(where: str, table: Any) -> _Table:
     if read.max_pixels and read.min_pixels > read.max_pixels:
         raise SettingsError(f"{where} min_pixels: {read.min_pixels} are more than max_pixels, {read.max_pixels}")
     return read
+
+
+def _plain(wanted: str, key: str) -> str:
+    """What msgspec says of a value, in words for people who never saw its types."""
+    if key in CHOICES:
+        return f"one of {', '.join(CHOICES[key])}"
+    wanted = wanted.partition(", got ")[0].removeprefix("Expected ")
+    for kind, word in {"`str`": "text", "`int`": "a whole number", "`bool`": "true or false"}.items():
+        wanted = wanted.replace(kind, word)
+    return wanted
 
 
 def _where(settings: Settings, name: str) -> str:
