@@ -13,7 +13,7 @@ from typing import cast
 
 from weaviate_prism import video
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unsupported
+from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, NoRoomError, Prepared, Reranker
@@ -41,7 +41,7 @@ class Catalog:
         self._metrics = metrics
         self._stages = stages
         self._models: dict[ModelSpec, Model] = {}
-        self._loading: dict[ModelSpec, asyncio.Task[Model]] = {}
+        self._loading: dict[ModelSpec, asyncio.Task[Model | PrismError]] = {}
         self._failed: dict[ModelSpec, tuple[float, PrismError]] = {}  # until when, and why
         self._one_by_one = asyncio.Lock()
 
@@ -109,25 +109,28 @@ class Catalog:
         Raises:
             DeadlineExceeded: it takes longer to load than the caller waits; it goes on loading.
             Internal: it cannot be loaded.
+            Unavailable: the service is shutting down.
         """
         spec = profile.model
         if (model := self._models.get(spec)) is not None:
             return model
+        until, failure = self._failed.get(spec, (0.0, None))
+        if failure is not None and time.monotonic() < until:
+            raise failure.about(f"profile {profile.name!r}")
         if spec not in self._loading:
-            until, error = self._failed.get(spec, (0.0, None))
-            if error is not None and time.monotonic() < until:
-                raise error.about(f"profile {profile.name!r}")
-            self._loading[spec] = task = asyncio.create_task(self._load_for_request(spec))
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if nobody waits any more
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await asyncio.shield(self._loading[spec])
-        except TimeoutError:
-            raise DeadlineExceeded(f"the deadline passed while the model of {profile.name!r} was loaded") from None
-        except Internal as error:
-            raise error.about(f"profile {profile.name!r}") from None
+            self._loading[spec] = asyncio.create_task(self._load_for_request(spec))
+        task = self._loading[spec]
+        await asyncio.wait([task], timeout=deadline - time.monotonic())  # it goes on if the caller does not
+        if not task.done():
+            raise DeadlineExceeded(f"the deadline passed while the model of {profile.name!r} was loaded")
+        if task.cancelled():
+            raise Unavailable("the service is shutting down")
+        loaded = task.result()
+        if isinstance(loaded, PrismError):
+            raise loaded.about(f"profile {profile.name!r}")
+        return loaded
 
-    async def _load_for_request(self, spec: ModelSpec) -> Model:
+    async def _load_for_request(self, spec: ModelSpec) -> Model | PrismError:
         try:
             return await self._load(spec)
         except Exception as error:
@@ -135,7 +138,7 @@ class Catalog:
             reason = str(error) if isinstance(error, NoRoomError) else "the log of the service says why"
             failure = Internal(f"its model cannot be loaded: {reason}")
             self._failed[spec] = (time.monotonic() + RETRY_SECONDS, failure)
-            raise failure.bare() from None
+            return failure
         finally:
             del self._loading[spec]
 

@@ -61,7 +61,7 @@ class Stage(Generic[P, R]):
         self._queue: JobQueue[P, R] = JobQueue(batch_cost)
         self._wake = threading.Condition()
         self._closed = ""  # why no more jobs are taken
-        named = (f"prism-{model or name}-{number}" for number in range(threads))
+        named = ("-".join(filter(None, ("prism", name, model, str(number)))) for number in range(threads))
         self._threads = [threading.Thread(target=self._work, name=each, daemon=True) for each in named]
         for thread in self._threads:
             thread.start()

@@ -85,14 +85,8 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     device = loading.device_of(settings)
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
-    model = SentenceTransformer(
-        source.location,
-        device=device,
-        model_kwargs={"dtype": dtype},
-        processor_kwargs=loading.pixel_options(spec),
-        **source.options(),
-    )
-    loading.check_pixels(spec, source, model)
+    model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    loading.set_pixels(spec, model)
     if isinstance(model[-1], Normalize):
         del model[-1]  # normalised by the engine in fp32: in bf16 the norms come out as 0.998
     info = ModelInfo(

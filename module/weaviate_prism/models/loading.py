@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from sentence_transformers.util import is_sentence_transformer_model
+from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
 from weaviate_prism.config import Dtype, Settings
@@ -84,25 +85,26 @@ def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def pixel_options(spec: ModelSpec) -> dict[str, int]:
-    """Options of the model's processor for the budget of a picture; what is left out is the model's own."""
-    budget = {"min_pixels": spec.min_pixels, "max_pixels": spec.max_pixels}
-    return {name: pixels for name, pixels in budget.items() if pixels}
+def set_pixels(spec: ModelSpec, model: Any) -> None:
+    """Gives pictures the budget of the spec, if it has one; what it leaves open is the model's own.
 
+    Set on the processor: as an option of loading, Sentence Transformers hands it on with every picture, deprecated.
 
-def check_pixels(spec: ModelSpec, source: Source, model: Any) -> None:
-    """
     Raises:
-        ModelError: its processor does not heed the budget, or has a least above the most.
+        ModelError: the model has no such budget, or is left none.
     """
-    size = getattr(getattr(getattr(model[0], "processor", None), "image_processor", None), "size", None)
-    least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
-    if not pixel_options(spec):
+    if not spec.min_pixels and not spec.max_pixels:
         return
-    if not least or not most or spec.min_pixels not in (0, least) or spec.max_pixels not in (0, most):
-        raise ModelError(f"{source.name}: its pictures have no min_pixels and max_pixels")
+    name = own_name(spec.source)
+    processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
+    size = getattr(processor, "size", None)
+    least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
+    if processor is None or not least or not most:
+        raise ModelError(f"{name}: its pictures have no min_pixels and max_pixels")
+    least, most = spec.min_pixels or least, spec.max_pixels or most
     if least > most:
-        raise ModelError(f"{source.name}: min_pixels {least} are more than max_pixels {most}")
+        raise ModelError(f"{name}: min_pixels {least} are more than max_pixels {most}")
+    processor.size = SizeDict(shortest_edge=least, longest_edge=most)
 
 
 def modalities_of(model: Any) -> frozenset[Modality]:

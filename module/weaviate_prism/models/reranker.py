@@ -90,14 +90,8 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     device = loading.device_of(settings)
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
-    model = CrossEncoder(
-        source.location,
-        device=device,
-        model_kwargs={"dtype": dtype},
-        processor_kwargs=loading.pixel_options(spec),
-        **source.options(),
-    )
-    loading.check_pixels(spec, source, model)
+    model = CrossEncoder(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    loading.set_pixels(spec, model)
     if model.num_labels != 1:
         raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
     info = ModelInfo(
