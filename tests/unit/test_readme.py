@@ -10,6 +10,7 @@ import pytest
 
 from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
+from weaviate_prism.profiles import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,6 +28,12 @@ def settings_table() -> str:
 def test_the_settings_table_is_the_settings() -> None:
     table = settings_table()
     assert table in README, f"put this into README.md:\n{table}"
+
+
+def test_the_table_of_profiles_has_every_key() -> None:
+    section = README.partition("## Profiles\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(KEYS)
 
 
 def pipeline() -> list[str]:
