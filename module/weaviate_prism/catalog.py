@@ -18,7 +18,8 @@ from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, NoRoomError, Prepared, Reranker
 from weaviate_prism.models.registry import Model, load_model
-from weaviate_prism.profiles import EMBEDDER, ModelSpec, Profile, is_fake, profiles_of
+from weaviate_prism.profile_file import profiles_of
+from weaviate_prism.profiles import EMBEDDER, ModelSpec, Profile, is_fake
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
@@ -31,8 +32,10 @@ WARM_UP_SECONDS = 600.0
 
 
 class Catalog:
-    """Raises:
-    SettingsError: the profiles of the settings are wrong.
+    """All profiles and their models.
+
+    Raises:
+        SettingsError: the profiles of the settings are wrong.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, stages: Stages) -> None:

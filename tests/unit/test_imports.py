@@ -23,7 +23,7 @@ LAYERS = (
     ("admission", "fusion", "preparing", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "media", "video", "room", "scheduler", "models", "bundled"),
-    ("values", "errors", "metrics", "config", "cores", "profiles", "tracing", "weaviate", "v1"),
+    ("values", "errors", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.

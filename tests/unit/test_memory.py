@@ -84,6 +84,13 @@ def test_what_is_free_is_the_machines_or_what_is_left_of_the_containers_limit(
     assert memory.free_bytes("cpu") is None
 
 
+def test_what_torch_keeps_on_the_gpu_is_free_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"mem_get_info": (500, 1000), "memory_reserved": 300, "memory_allocated": 200}
+    for name, figure in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda figure=figure: figure)
+    assert memory.free_bytes("cuda") == 600
+
+
 @pytest.mark.parametrize("kind", ["embedder", "reranker"])
 def test_a_model_that_does_not_fit_is_refused_by_name_with_both_figures(
     monkeypatch: pytest.MonkeyPatch, kind: str

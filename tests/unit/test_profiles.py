@@ -11,7 +11,8 @@ import pytest
 from weaviate_prism import cli
 from weaviate_prism.config import Settings, SettingsError
 from weaviate_prism.errors import InvalidInput, NotFound, Unsupported
-from weaviate_prism.profiles import KEYS, ModelSpec, Profiles, own_name, profiles_of
+from weaviate_prism.profile_file import KEYS, profiles_of
+from weaviate_prism.profiles import ModelSpec, Profiles, own_name
 from weaviate_prism.values import Fusion, Task
 
 FILM = """
@@ -188,6 +189,11 @@ def test_a_profile_may_not_be_called_as_the_model_of_a_flag(file: Path) -> None:
     assert names(read(file, content)) == ["fake"]
     with pytest.raises(SettingsError, match=r"\[profiles.fake\]: is what the model of --reranker is called"):
         read(file, content, reranker="fake:1,0")
+
+
+def test_the_revision_of_a_flag_that_names_no_model_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match="--embedder-revision needs --embedder"):
+        read(file, FILM, embedder_revision="abc")
 
 
 def test_a_file_that_is_not_there_ends_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
-from weaviate_prism.profiles import KEYS
+from weaviate_prism.profile_file import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

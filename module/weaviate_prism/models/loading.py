@@ -95,15 +95,14 @@ def set_pixels(spec: ModelSpec, model: Any) -> None:
     """
     if not spec.min_pixels and not spec.max_pixels:
         return
-    name = own_name(spec.source)
     processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
     size = getattr(processor, "size", None)
     least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
     if processor is None or not least or not most:
-        raise ModelError(f"{name}: its pictures have no min_pixels and max_pixels")
+        raise ModelError(f"{spec.name}: its pictures have no min_pixels and max_pixels")
     least, most = spec.min_pixels or least, spec.max_pixels or most
     if least > most:
-        raise ModelError(f"{name}: min_pixels {least} are more than max_pixels {most}")
+        raise ModelError(f"{spec.name}: min_pixels {least} are more than max_pixels {most}")
     processor.size = SizeDict(shortest_edge=least, longest_edge=most)
 
 
