@@ -42,6 +42,23 @@ preload = false
 reranker = "fake:2,0"
 preload = false
 """
+PROMPTS = """
+[profiles.plain]
+embedder = "fake"
+[profiles.same]
+embedder = "fake"
+dimensions = 8
+fusion = "joint"
+[profiles.asked]
+embedder = "fake"
+query_prompt = "Find it."
+[profiles.told]
+embedder = "fake"
+instruction = "Find it."
+[profiles.fewer]
+embedder = "fake"
+video_frames = 4
+"""
 MODEL = ModelSpec("embedder", "fake:1,0")
 
 
@@ -49,6 +66,7 @@ MODEL = ModelSpec("embedder", "fake:1,0")
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "prism.toml"
     path.write_text(LAZY)
+    path.with_name("prompts.toml").write_text(PROMPTS)
     return path
 
 
@@ -83,10 +101,12 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loads]:
     loads.may_go_on.set()
 
 
-async def vectorize(engine: Engine, *models: str, seconds: float = 30.0) -> list[Vector | PrismError]:
+async def vectorize(
+    engine: Engine, *models: str, seconds: float = 30.0, task: Task = Task.QUERY, text: str = "red"
+) -> list[Vector | PrismError]:
     results = await engine.vectorize(
-        [Item((Text("red"),))],
-        task=Task.QUERY,
+        [Item((Text(text),))],
+        task=task,
         targets=[Target(model=model) for model in models],
         priority=Priority.QUERY,
         deadline=time.monotonic() + seconds,
@@ -215,6 +235,26 @@ async def test_every_model_has_a_thread_and_metrics_of_its_own(
             for label in ("fake", "fake (lazy)"):
                 assert value("prism_model_info", {"kind": "embedder", "name": label, "tier": "standard"}) == 1
                 assert value("prism_stage_seconds_count", {"stage": "embedder", "model": label})
+
+
+async def test_profiles_share_cached_vectors_just_where_they_ask_the_model_the_same(
+    lazy: dict[str, Any], file: Path
+) -> None:
+    async with running(**{**lazy, "config": str(file.with_name("prompts.toml"))}) as engine:
+
+        async def missed(task: Task, *models: str) -> float:
+            """How many vectors are computed for a new text when it is asked of these profiles, one after the other."""
+            before = engine.metrics.registry.get_sample_value("prism_cache_total", {"outcome": "miss"}) or 0.0
+            for model in models:
+                await vectorize(engine, model, task=task, text=f"{task} {models}")
+            return (engine.metrics.registry.get_sample_value("prism_cache_total", {"outcome": "miss"}) or 0.0) - before
+
+        assert await missed(Task.QUERY, "plain", "same") == 1
+        assert await missed(Task.QUERY, "asked", "told") == 1
+        assert await missed(Task.DOCUMENT, "plain", "asked") == 1
+        assert await missed(Task.QUERY, "plain", "asked") == 2
+        assert await missed(Task.DOCUMENT, "asked", "told") == 2
+        assert await missed(Task.DOCUMENT, "plain", "fewer") == 2
 
 
 async def test_closing_ends_who_waits_for_a_model(lazy: dict[str, Any], loads: Loads) -> None:
