@@ -97,7 +97,7 @@ func (b *batch) prepare(i int) pending {
 	object := b.objects[i]
 	made, failed := map[field][]*prismv1.Part{}, map[field]error{}
 	for _, f := range b.fields {
-		if found, err := parts([]field{f}, object.Properties); err != nil {
+		if found, err := parts([]field{f}, object.Properties, mediaPart); err != nil {
 			failed[f] = err
 		} else {
 			made[f] = found

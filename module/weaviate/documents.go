@@ -11,15 +11,22 @@ import (
 	"prism.local/weaviate/prismv1"
 )
 
-// documents turns results into items of their fields.
-func documents(results []search.Result, properties []any, fields []field, positions []int) ([]*prismv1.Item, error) {
+// candidates are the results of a search, to be ranked as the settings say.
+type candidates struct {
+	settings
+	results    []search.Result
+	properties []any // what is known of each
+}
+
+// documents turns some of them into items.
+func (c candidates) documents(positions []int, media encoder) ([]*prismv1.Item, error) {
 	items := make([]*prismv1.Item, len(positions))
 	for i, position := range positions {
-		found, err := parts(fields, properties[position])
+		found, err := parts(c.fields, c.properties[position], media)
 		if err != nil {
-			return nil, fmt.Errorf("object %s: %w", results[position].ID, err)
+			return nil, fmt.Errorf("object %s: %w", c.results[position].ID, err)
 		}
-		items[i] = &prismv1.Item{Id: results[position].ID.String(), Parts: found}
+		items[i] = &prismv1.Item{Id: c.results[position].ID.String(), Parts: found}
 	}
 	return items, nil
 }

@@ -4,7 +4,9 @@ go 1.26
 
 require (
 	github.com/go-openapi/strfmt v0.25.0
+	github.com/hashicorp/golang-lru v1.0.2
 	github.com/prometheus/client_golang v1.20.5
+	github.com/segmentio/asm v1.2.1
 	github.com/sirupsen/logrus v1.9.4
 	github.com/tailor-platform/graphql v0.6.0
 	github.com/weaviate/weaviate v1.39.2
@@ -130,7 +132,6 @@ require (
 	github.com/hashicorp/go-msgpack/v2 v2.1.5 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
 	github.com/hashicorp/go-sockaddr v1.0.7 // indirect
-	github.com/hashicorp/golang-lru v1.0.2 // indirect
 	github.com/hashicorp/memberlist v0.5.4 // indirect
 	github.com/hashicorp/raft v1.7.2 // indirect
 	github.com/hashicorp/raft-boltdb/v2 v2.3.1 // indirect

@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"strings"
 
+	simd "github.com/segmentio/asm/base64" // 1.5 GB/s; the standard library's 0.6 took a fifth of a rerank's time
+
 	"prism.local/weaviate/prismv1"
 )
 
+// encoder makes the part of a picture or clip, given as base64 or a data: URI.
+type encoder func(prismv1.Modality, string) (*prismv1.Part, error)
+
 // parts turns the properties of an object into parts, in the order of the fields. A property that is absent or null
 // has none; a text[] has one for each text.
-func parts(fields []field, properties any) ([]*prismv1.Part, error) {
+func parts(fields []field, properties any, media encoder) ([]*prismv1.Part, error) {
 	values, _ := properties.(map[string]any)
 	var found []*prismv1.Part
 	for _, f := range fields {
-		made, err := fieldParts(f, values[f.name])
+		made, err := fieldParts(f, values[f.name], media)
 		if err != nil {
 			return nil, fmt.Errorf("property %q: %w", f.name, err)
 		}
@@ -49,7 +54,7 @@ func measure(fields []field, properties any) (bytes int, some bool) {
 	return bytes, some
 }
 
-func fieldParts(f field, value any) ([]*prismv1.Part, error) {
+func fieldParts(f field, value any, media encoder) ([]*prismv1.Part, error) {
 	if value == nil {
 		return nil, nil
 	}
@@ -65,7 +70,7 @@ func fieldParts(f field, value any) ([]*prismv1.Part, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot be vectorized: its value is of type %T", value)
 	}
-	made, err := part(f.modality, text)
+	made, err := part(f.modality, text, media)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +78,18 @@ func fieldParts(f field, value any) ([]*prismv1.Part, error) {
 	return []*prismv1.Part{made}, nil
 }
 
-func part(modality prismv1.Modality, value string) (*prismv1.Part, error) {
+func part(modality prismv1.Modality, value string, media encoder) (*prismv1.Part, error) {
 	switch {
 	case modality == prismv1.Modality_MODALITY_TEXT:
 		return textPart(value), nil
 	case isDigest(value):
-		return &prismv1.Part{Modality: modality, Content: &prismv1.Part_Digest{Digest: value}}, nil
+		return digestPart(modality, value), nil
 	}
-	return mediaPart(modality, value)
+	return media(modality, value)
+}
+
+func digestPart(modality prismv1.Modality, digest string) *prismv1.Part {
+	return &prismv1.Part{Modality: modality, Content: &prismv1.Part_Digest{Digest: digest}}
 }
 
 // isDigest recognises what Weaviate keeps of a blobHash property. As base64 it would be 48 bytes: no picture is.
@@ -88,21 +97,33 @@ func isDigest(value string) bool {
 	return len(value) == 64 && strings.Trim(value, "0123456789abcdef") == ""
 }
 
-// mediaPart decodes base64 text or a data: URI. Where the modality is unspecified, the service recognises it.
+// mediaPart decodes base64 or a data: URI. Where the modality is unspecified, the service recognises it.
 func mediaPart(modality prismv1.Modality, value string) (*prismv1.Part, error) {
-	if uri, ok := strings.CutPrefix(value, "data:"); ok {
-		header, payload, found := strings.Cut(uri, ",")
-		if !found || !strings.HasSuffix(header, ";base64") {
-			return nil, errors.New("a data: URI must be of the form data:TYPE;base64,DATA")
-		}
-		value = payload
+	text, err := base64Text(value)
+	if err != nil {
+		return nil, err
 	}
-	if value == "" {
-		return nil, errors.New("is empty, want media in base64")
+	data, err := simd.StdEncoding.DecodeString(text)
+	if err != nil { // whose offset counts from where the vector instructions gave up, not from the start
+		data, err = base64.StdEncoding.DecodeString(text)
 	}
-	data, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
 		return nil, fmt.Errorf("is not base64: %w", err)
 	}
 	return &prismv1.Part{Modality: modality, Content: &prismv1.Part_Data{Data: data}}, nil
+}
+
+// base64Text is the value without the header of a data: URI.
+func base64Text(value string) (string, error) {
+	if uri, ok := strings.CutPrefix(value, "data:"); ok {
+		header, payload, found := strings.Cut(uri, ",")
+		if !found || !strings.HasSuffix(header, ";base64") {
+			return "", errors.New("a data: URI must be of the form data:TYPE;base64,DATA")
+		}
+		value = payload
+	}
+	if value == "" {
+		return "", errors.New("is empty, want media in base64")
+	}
+	return value, nil
 }

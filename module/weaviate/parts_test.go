@@ -1,6 +1,8 @@
 package prism
 
 import (
+	"bytes"
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -14,7 +16,7 @@ func TestPropertiesBecomePartsInTheOrderOfTheFields(t *testing.T) {
 	found, err := parts(fields, map[string]any{
 		"clip": "Y2xpcA==", "hashed": digest, "still": "data:image/png;base64,c3RpbGw=", "tags": []string{"a", "b"},
 		"more": []any{"c"}, "title": "", "gone": nil, "other": "ignored",
-	})
+	}, mediaPart)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +35,7 @@ func TestPropertiesBecomePartsInTheOrderOfTheFields(t *testing.T) {
 
 func TestAnObjectWithoutPropertiesHasNoParts(t *testing.T) {
 	for _, properties := range []any{nil, map[string]any(nil), map[string]any{"title": nil, "tags": []any{}}} {
-		if found, err := parts([]field{{"title", isText, 0}, {"tags", isText, 0}}, properties); err != nil || found != nil {
+		if found, err := parts([]field{{"title", isText, 0}, {"tags", isText, 0}}, properties, mediaPart); err != nil || found != nil {
 			t.Errorf("%v: %v, %v", properties, found, err)
 		}
 	}
@@ -53,11 +55,28 @@ func TestUnusablePropertiesAreErrorsThatNameThem(t *testing.T) {
 		"media list": {field{"still", isImage, 0}, []any{"YQ=="}, `property "still"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parts([]field{c.field}, map[string]any{c.field.name: c.value})
+			_, err := parts([]field{c.field}, map[string]any{c.field.name: c.value}, mediaPart)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestMediaAreDecodedAsTheStandardLibraryDecodesThem(t *testing.T) {
+	for size := range 200 {
+		want := make([]byte, size+1)
+		for i := range want {
+			want[i] = byte(i * size)
+		}
+		part, err := mediaPart(isImage, base64.StdEncoding.EncodeToString(want))
+		if err != nil || !bytes.Equal(part.GetData(), want) {
+			t.Fatalf("%d bytes: %v, %v", len(want), part, err)
+		}
+	}
+	bad := strings.Repeat("AAAA", 50) + "A%AA"
+	if _, err := mediaPart(isImage, bad); err == nil || !strings.Contains(err.Error(), "at input byte 201") {
+		t.Errorf("got %v", err)
 	}
 }
 

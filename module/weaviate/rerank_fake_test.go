@@ -72,7 +72,8 @@ func (f *fakeReranker) serve(t *testing.T) *reranker {
 	prismv1.RegisterRerankerServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	return &reranker{client: dial(t, environment{address: listener.Addr().String(), timeout: 30 * time.Second, queryTimeout: 30 * time.Second})}
+	client := dial(t, environment{address: listener.Addr().String(), timeout: 30 * time.Second, queryTimeout: 30 * time.Second})
+	return &reranker{client, newKeptMedia()}
 }
 
 // rerank runs the module as Weaviate does: by what it registers, and without a config, as in searches across collections.

@@ -22,7 +22,8 @@ import (
 
 const (
 	rerankerName   = "reranker-prism"
-	rerankProperty = "rerank" // what Weaviate's gRPC API and clients call it
+	rerankProperty = "rerank"         // what Weaviate's gRPC API and clients call it
+	lowestScore    = -math.MaxFloat32 // of a document that cannot be scored
 )
 
 var (
@@ -35,9 +36,10 @@ var (
 // reranker is the module reranker-prism: it orders search results anew, by the scores of a cross-encoder.
 type reranker struct {
 	client *client
+	kept   *keptMedia
 }
 
-func newReranker() modulecapabilities.Module { return &reranker{} }
+func newReranker() modulecapabilities.Module { return &reranker{kept: newKeptMedia()} }
 
 // Name is what ENABLE_MODULES and a collection's moduleConfig call the module.
 func (m *reranker) Name() string { return rerankerName }
@@ -109,12 +111,13 @@ func (m *reranker) rerank(
 			return nil, err
 		}
 	}
-	scores, err := m.scores(ctx, results, properties, s.fields, func(documents []*prismv1.Item) *prismv1.RerankRequest {
+	request := func(documents []*prismv1.Item) *prismv1.RerankRequest {
 		return &prismv1.RerankRequest{
 			Collection: class.Class, Tenant: tenant, Model: s.model, Instruction: s.instruction,
 			Query: query, Documents: documents,
 		}
-	})
+	}
+	scores, err := m.scores(ctx, candidates{s, results, properties}, request)
 	if err != nil {
 		return nil, err
 	}
@@ -123,57 +126,70 @@ func (m *reranker) rerank(
 
 // scores asks in several calls at a time, where one would be large; the first that fails cancels the others. A result
 // with none of the fields is not sent, since the score of an empty text means nothing: it gets that of a failed document.
-func (m *reranker) scores(ctx context.Context, results []search.Result, properties []any, fields []field,
-	request func([]*prismv1.Item) *prismv1.RerankRequest,
+func (m *reranker) scores(ctx context.Context, found candidates, request func([]*prismv1.Item) *prismv1.RerankRequest,
 ) ([]float64, error) {
-	scores := make([]float64, len(results))
+	scores := make([]float64, len(found.results))
 	var positions, sizes []int
-	for i := range results {
-		size, some := measure(fields, properties[i])
+	for i := range found.results {
+		size, some := measure(found.fields, found.properties[i])
 		if !some {
-			scores[i] = -math.MaxFloat32
+			scores[i] = lowestScore
 			continue
 		}
 		positions, sizes = append(positions, i), append(sizes, size)
 	}
-	resultsWithoutFields.WithLabelValues(results[0].ClassName).Add(float64(len(results) - len(positions)))
+	resultsWithoutFields.WithLabelValues(found.results[0].ClassName).Add(float64(len(scores) - len(positions)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(chunkCalls)
 	for _, chunk := range chunks(sizes, chunkBytes, m.client.itemsPerCall(1)) {
 		group.Go(func() error {
-			asked := positions[chunk[0]:chunk[1]]
-			items, err := documents(results, properties, fields, asked)
-			if err != nil {
-				return err
-			}
-			found, err := m.ask(ctx, request(items))
-			for i, score := range found {
-				scores[asked[i]] = float64(score)
-			}
-			return err
+			return m.ask(ctx, found, positions[chunk[0]:chunk[1]], request, scores)
 		})
 	}
 	return scores, group.Wait()
 }
 
-// ask returns a score per document.
-func (m *reranker) ask(ctx context.Context, request *prismv1.RerankRequest) ([]float32, error) {
-	response, err := m.client.rerank(ctx, request)
+// ask fills in the scores of the candidates at these positions. Those whose media the service was thought to keep, and
+// does not, are asked about once more.
+func (m *reranker) ask(ctx context.Context, found candidates, positions []int,
+	request func([]*prismv1.Item) *prismv1.RerankRequest, scores []float64,
+) error {
+	sending := m.kept.sending(found.model)
+	documents, err := found.documents(positions, sending.part)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := documentError(request.Documents, response.Errors); err != nil {
-		return nil, err
+	response, err := m.client.rerank(ctx, request(documents))
+	if err != nil {
+		return err
 	}
-	if len(response.Scores) != len(request.Documents) {
-		return nil, fmt.Errorf("the service answered with %d scores for %d documents", len(response.Scores), len(request.Documents))
+	lacking := sending.answered(documents, response)
+	if err := documentError(documents, response.Errors, lacking); err != nil {
+		return err
 	}
-	return response.Scores, nil
+	if len(response.Scores) != len(documents) {
+		return fmt.Errorf("the service answered with %d scores for %d documents", len(response.Scores), len(documents))
+	}
+	for i, score := range response.Scores {
+		scores[positions[i]] = float64(score)
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	again := make([]int, len(lacking))
+	for i, position := range lacking {
+		again[i] = positions[position]
+	}
+	return m.ask(ctx, found, again, request, scores)
 }
 
 // documentError fails the search: a score that is missing cannot be told from a low one. A service that runs with
-// --rerank-bad-document=last scores such documents lowest instead, and reports no errors.
-func documentError(items []*prismv1.Item, found []*prismv1.ItemError) error {
+// --rerank-bad-document=last scores such documents lowest instead, and reports no errors. Of those that are to be sent
+// again, it is not the last word.
+func documentError(items []*prismv1.Item, errors []*prismv1.ItemError, again []int) error {
+	found := slices.DeleteFunc(slices.Clone(errors), func(each *prismv1.ItemError) bool {
+		return slices.Contains(again, int(each.GetIndex()))
+	})
 	if len(found) == 0 {
 		return nil
 	}

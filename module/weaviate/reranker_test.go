@@ -273,7 +273,7 @@ func TestTheModuleIsAReranker(t *testing.T) {
 func TestADeadServiceFailsASearchAfterTheTimeOfAQuery(t *testing.T) {
 	c := dial(t, environment{address: "unix://" + socket(t), timeout: time.Hour, queryTimeout: 200 * time.Millisecond})
 	weaviate(t, filmClass(nil), &fakeStore{})
-	_, err := rerank(t, &reranker{client: c}, overGRPC("q", "title"), nil, titled("a")...)
+	_, err := rerank(t, &reranker{c, newKeptMedia()}, overGRPC("q", "title"), nil, titled("a")...)
 	if err == nil || !strings.Contains(err.Error(), "no Prism at ") || !strings.HasSuffix(err.Error(), "(PRISM_MODULE_QUERY_TIMEOUT): no such file or directory") {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-"""Who is let in, and that everybody gets an answer: a bound on work in flight, one result or error per item.
+"""Who is let in, and that everybody gets an answer: bounds on work and bytes in flight, a result or error per item.
 
 Knows nothing of what the work is.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.config import Settings
@@ -21,13 +21,38 @@ T = TypeVar("T")
 TASKS_AT_ONCE = 8
 
 
+@contextlib.asynccontextmanager
+async def until_deadline(deadline: float, when: str) -> AsyncIterator[None]:
+    """Cancels what is inside at the deadline, in time.monotonic() seconds.
+
+    Raises:
+        DeadlineExceeded: saying when it passed.
+    """
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded(f"the deadline passed {when}") from None
+
+
 class Admission:
-    """Counts the inputs that all requests together have in the service. Used from one event loop."""
+    """Counts the inputs and bytes that all requests together have in the service. Used from one event loop."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._max_queue = settings.max_queue
+        self._max_bytes = settings.max_queue_bytes
         self._metrics = metrics
         self._in_flight = 0
+        self.bytes_in_flight = 0
+
+    @contextlib.contextmanager
+    def bytes_held(self) -> Iterator[Held]:
+        """Spans the time that a request's bytes are held, as it came or as read from the store; see `Held.resize`."""
+        held = Held(self, self._max_bytes)
+        try:
+            yield held
+        finally:
+            self.bytes_in_flight -= held.size
 
     @contextlib.contextmanager
     def admitted(self, count: int) -> Iterator[None]:
@@ -57,10 +82,8 @@ class Admission:
 
     async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with until_deadline(deadline, "before the model was done"):
                 return await work
-        except TimeoutError:
-            return DeadlineExceeded("the deadline passed before the model was done")
         except PrismError as error:
             return error.bare()  # its frames may hold what others wait for
 
@@ -70,3 +93,22 @@ class Admission:
             if isinstance(result, PrismError):
                 self._metrics.errors.labels(result.kind).inc()
         return results
+
+
+class Held:
+    """The bytes of one request among those of all."""
+
+    def __init__(self, admission: Admission, limit: int) -> None:
+        self.size = 0
+        self._admission = admission
+        self._limit = limit
+
+    def resize(self, size: int) -> None:
+        """
+        Raises:
+            Overloaded: all requests together would hold more than the limit.
+        """
+        total = self._admission.bytes_in_flight + size - self.size
+        if total > self._limit:
+            raise Overloaded(f"requests of {total} bytes are being read; the limit is {self._limit} (max_queue_bytes)")
+        self._admission.bytes_in_flight, self.size = total, size

@@ -8,12 +8,12 @@ an input falls into (up to 2e-7 in fp32), so the same content gets the very bits
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from weaviate_prism.errors import PrismError
+from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Vector
@@ -40,11 +40,8 @@ class EmbeddingCache:
     """Used from one event loop; not thread-safe."""
 
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
-        self._max_bytes = max_bytes
-        self._size = metrics.cache_bytes
         self._hits, self._shared, self._misses = map(metrics.cache.labels, ("hit", "shared", "miss"))
-        self._bytes = 0
-        self._vectors: OrderedDict[Hashable, Vector] = OrderedDict()
+        self._vectors: LeastRecentlyUsed[Vector] = LeastRecentlyUsed(max_bytes, metrics.cache_bytes)
         self._flights: dict[Hashable, _Flight] = {}
 
     async def get(self, keys: Iterable[Hashable], compute: Compute, ticket: Ticket) -> Answers:
@@ -60,7 +57,6 @@ class EmbeddingCache:
         for key in dict.fromkeys(keys):
             flight = self._flights.get(key)
             if (vector := self._vectors.get(key)) is not None:
-                self._vectors.move_to_end(key)
                 found[key] = vector
             elif flight is not None and _serves(flight.ticket, ticket):
                 flights[key] = flight
@@ -114,15 +110,10 @@ class EmbeddingCache:
 
     def _keep(self, key: Hashable, vector: Vector) -> Vector:
         """Stores the vector unless an equal request was faster; the first one stays the answer for all."""
-        size = vector.nbytes + ENTRY_OVERHEAD
-        if size > self._max_bytes or key in self._vectors:
-            return self._vectors.get(key, vector)
-        self._vectors[key] = vector = vector.copy()  # a row of its batch would keep the whole batch
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            _, evicted = self._vectors.popitem(last=False)
-            self._bytes -= evicted.nbytes + ENTRY_OVERHEAD
-        self._size.set(self._bytes)
+        if (faster := self._vectors.get(key)) is not None:
+            return faster
+        vector = vector.copy()  # a row of its batch would keep the whole batch
+        self._vectors.keep(key, vector, vector.nbytes + ENTRY_OVERHEAD)
         return vector
 
 

@@ -17,12 +17,13 @@ from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavai
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, ModelError, NoRoomError, Prepared, Reranker
-from weaviate_prism.models.registry import Model, load_model
+from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
-from weaviate_prism.profiles import EMBEDDER, ModelSpec, Profile, is_fake
+from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
+from weaviate_prism.vision_cache import VisionCache
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,14 @@ class Catalog:
         SettingsError: the profiles of the settings are wrong.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, stages: Stages) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, stages: Stages, seen: VisionCache) -> None:
         self.profiles = profiles_of(settings)
         self._settings = settings
         self._metrics = metrics
         self._stages = stages
-        self._models: dict[ModelSpec, Model] = {}
-        self._loading: dict[ModelSpec, asyncio.Task[Model | PrismError]] = {}
+        self._seen = seen
+        self._models: dict[ModelSpec, Loaded] = {}
+        self._loading: dict[ModelSpec, asyncio.Task[Loaded | PrismError]] = {}
         self._failed: dict[ModelSpec, tuple[float, PrismError]] = {}  # until when, and why
         self._one_by_one = asyncio.Lock()
 
@@ -82,6 +84,10 @@ class Catalog:
         """See `_model`, for a profile of a reranker."""
         return cast(Reranker, await self._model(profile, deadline))
 
+    def loaded(self, profile: Profile) -> Loaded | None:
+        """The model of a profile, if it is there by now."""
+        return self._models.get(profile.model)
+
     def models(self) -> list[ModelInfo]:
         """All that are loaded; of each kind, the default first."""
         return [self._models[spec].info for spec in self.profiles.specs() if spec in self._models]
@@ -106,7 +112,7 @@ class Catalog:
             for profile in self.profiles
         ]
 
-    async def _model(self, profile: Profile, deadline: float) -> Model:
+    async def _model(self, profile: Profile, deadline: float) -> Loaded:
         """The model of a profile; loaded now if it is not.
 
         Raises:
@@ -133,7 +139,7 @@ class Catalog:
             raise loaded.about(f"profile {profile.name!r}")
         return loaded
 
-    async def _load_for_request(self, spec: ModelSpec) -> Model | PrismError:
+    async def _load_for_request(self, spec: ModelSpec) -> Loaded | PrismError:
         try:
             return await self._load(spec)
         except Exception as error:
@@ -145,7 +151,7 @@ class Catalog:
         finally:
             del self._loading[spec]
 
-    async def _load(self, spec: ModelSpec) -> Model:
+    async def _load(self, spec: ModelSpec) -> Loaded:
         label = self.profiles.label(spec)
         async with self._one_by_one:
             model = await asyncio.to_thread(load_model, spec, self._settings)
@@ -156,10 +162,12 @@ class Catalog:
                 self._stages.remove(model)
                 raise
         self._metrics.model_info.labels(spec.kind, label, model.info.tier).set(1)
+        if spec.kind == RERANKER:
+            self._seen.serve(cast(Reranker, model))
         self._models[spec] = model
         return model
 
-    async def _warm_up(self, model: Model) -> None:
+    async def _warm_up(self, model: Loaded) -> None:
         """Runs it once if it reads text, so that the first request does not pay for lazy initialisation."""
         if Modality.TEXT not in model.info.modalities:
             return
@@ -176,7 +184,7 @@ class Catalog:
             raise ModelError(f"profile {profile.name!r}: {error.message}") from None
 
 
-def sample(model: Model) -> Prepared:
+def sample(model: Loaded) -> Prepared:
     """A text, or a pair of texts, ready for the model."""
     if model.info.kind == EMBEDDER:
         return cast(Embedder, model).prepare(["warm-up"], Task.QUERY, "")

@@ -95,6 +95,16 @@ class Settings:
         0, "Most tokens plus patches in one device batch, padding included; 0 chooses by device.", low=0
     )
     cache_bytes: int = setting(256 * MIB, "Memory for embeddings of content seen before; 0 turns it off.", low=0)
+    vision_cache_bytes: int = setting(
+        256 * MIB, "The device's memory for pictures and clips that a reranker has seen before; 0 turns it off.", low=0
+    )
+
+    media_store: str = setting(
+        "", "Directory that keeps the media of blobHash properties, so that they can be reranked; empty keeps none."
+    )
+    media_store_bytes: int = setting(
+        10 * 1024 * MIB, "Disk space for them; what was not used for longest makes room.", low=1
+    )
 
     max_request_bytes: int = setting(256 * MIB, "Largest HTTP body or gRPC message.", low=1)
     max_items: int = setting(10_000, "Most parts, documents, or items times targets in one request.", low=1)

@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from weaviate_prism import __version__, reranking, vectorizing
-from weaviate_prism.admission import Admission
+from weaviate_prism.admission import Admission, Held, until_deadline
 from weaviate_prism.catalog import Catalog
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, PrismError, Unavailable
+from weaviate_prism.errors import PrismError, Unavailable
 from weaviate_prism.fusion import check_positions
 from weaviate_prism.intake import Intake, check_count, check_instruction
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.profiles import EMBEDDER, RERANKER, Profile
+from weaviate_prism.recalling import Recalling
 from weaviate_prism.room import until
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import EngineInfo, Item, Priority, Target, Task, Vector
+from weaviate_prism.store import MediaStore, StoreError
+from weaviate_prism.values import EngineInfo, Item, Modality, Priority, Target, Task, Vector
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +51,14 @@ class Engine:
         self._failure: asyncio.Future[str] = self._loop.create_future()
         self._started = False
         self._stages = Stages(settings, self.metrics, self._fail_from_thread)
-        self._catalog = Catalog(settings, self.metrics, self._stages)
-        self.profiles = self._catalog.profiles
         self._intake = Intake(settings, self.metrics)
-        parts = (self._intake, self._stages, Admission(settings, self.metrics))
-        self._vectorizing = vectorizing.Vectorizing(settings, self.metrics, *parts)
+        self._catalog = Catalog(settings, self.metrics, self._stages, self._intake.seen)
+        self.profiles = self._catalog.profiles
+        self._store = MediaStore(settings.media_store, settings.media_store_bytes, self.metrics)
+        self._admission = Admission(settings, self.metrics)
+        self._recalling = Recalling(settings, self.metrics, self._store, self._stages, self._admission)
+        parts = (self._intake, self._stages, self._admission)
+        self._vectorizing = vectorizing.Vectorizing(settings, self.metrics, *parts, self._store)
         self._reranking = reranking.Reranking(settings, self.metrics, *parts)
 
     # -- life ---------------------------------------------------------------------------------
@@ -61,7 +66,11 @@ class Engine:
     async def start(self) -> None:
         """Loads the models and runs each once; `ready` afterwards. A failure shows in `failed`."""
         try:
+            await asyncio.to_thread(self._store.open)
             await self._catalog.start()
+        except StoreError as error:
+            self._fail(f"the media store cannot be used: {error}")
+            return
         except Exception as error:
             if not isinstance(error, ModelError):  # its message says it all
                 log.critical("the models could not be loaded", exc_info=error)
@@ -87,6 +96,7 @@ class Engine:
         self._ready = False
         self._catalog.close()
         self._stages.close()
+        self._store.close()
 
     def loading(self) -> bool:
         """Whether a model is being loaded because of a request."""
@@ -126,9 +136,10 @@ class Engine:
             for number, (target, profile) in enumerate(zip(targets, profiles, strict=True))
         ]
         request = vectorizing.Request(task, plans, ticket(priority, deadline))
-        self._intake.count(EMBEDDER, items)
         with until(deadline):
-            return await self._vectorizing.vectorize(items, request)
+            async with self._recalling.recalled(items, request.ticket) as whole:
+                self._intake.count(EMBEDDER, whole)
+                return await self._vectorizing.vectorize(whole, request)
 
     async def rerank(
         self,
@@ -157,8 +168,27 @@ class Engine:
         request = reranking.Request(
             reranker, instruction or profile.instruction, profile.video_frames, ticket(Priority.QUERY, deadline)
         )
+
+        def seen(digest: str) -> Modality | None:
+            return self._intake.seen.modality(reranker, digest, profile.video_frames)
+
         with until(deadline):
-            return await self._reranking.rerank(query, documents, request)
+            async with self._recalling.recalled([query, *documents], request.ticket, seen) as (asked, *ranked):
+                assert isinstance(asked, Item)
+                return await self._reranking.rerank(asked, ranked, request)
+
+    def keeps_media(self, model: str = "") -> bool:
+        """Whether digests may stand for media of documents that the reranker has scored, as long as there is room.
+
+        Raises:
+            NotFound, Unsupported, InvalidInput: there is no such reranker.
+        """
+        reranker = self._catalog.loaded(self.profiles.find(model, RERANKER))
+        return reranker is not None and self._intake.seen.serves(reranker)
+
+    def bytes_held(self) -> AbstractContextManager[Held]:
+        """For doors: spans the time that a request's bytes are held."""
+        return self._admission.bytes_held()
 
     async def run_in_pool(self, function: Callable[..., T], *args: Any, deadline: float) -> T:
         """CPU work of a door (parsing, base64), off the event loop and ahead of bulk decoding.
@@ -166,11 +196,8 @@ class Engine:
         Raises:
             DeadlineExceeded
         """
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await self._stages.on_cpu(lambda: function(*args), ticket(Priority.QUERY, deadline))
-        except TimeoutError:
-            raise DeadlineExceeded("the deadline passed while the request waited to be read") from None
+        async with until_deadline(deadline, "while the request waited to be read"):
+            return await self._stages.on_cpu(lambda: function(*args), ticket(Priority.QUERY, deadline))
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -8,18 +8,33 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
-from weaviate_prism.media import MediaDecoder
+from weaviate_prism.media import NO_MEDIA, MediaDecoder, recognise
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content
+from weaviate_prism.models.base import Content, Model
+from weaviate_prism.store import digest_of
 from weaviate_prism.tracing import shown
-from weaviate_prism.values import MAX_INSTRUCTION_CHARACTERS, Image, Item, ModelInfo, Part, Text
+from weaviate_prism.values import (
+    MAX_INSTRUCTION_CHARACTERS,
+    Digest,
+    Image,
+    Item,
+    Modality,
+    ModelInfo,
+    Part,
+    Seen,
+    Text,
+    Video,
+)
+from weaviate_prism.vision_cache import VisionCache
 
 T = TypeVar("T")
+
+NAMES = {Modality.TEXT: "a text", Modality.IMAGE: "a picture", Modality.VIDEO: "a clip"}
 
 
 class Intake:
@@ -29,6 +44,7 @@ class Intake:
         self._settings = settings
         self._metrics = metrics
         self._decoder = MediaDecoder(settings)
+        self.seen = VisionCache(settings.vision_cache_bytes, metrics)
 
     def parts(self, item: Item | PrismError, info: ModelInfo, fields: Sequence[str] = ()) -> Sequence[Part]:
         """The parts to be read, once the model can read them and texts are within their limit.
@@ -58,16 +74,34 @@ class Intake:
         for modality, parts in modalities.items():
             self._metrics.items.labels(kind, modality).inc(parts)
 
-    def decode(self, parts: Sequence[Part], patched: Callable[[Content], Content], video_frames: int) -> list[Content]:
-        """Texts as they are, pictures and clips decoded, then `patched` by the model.
+    def contents(
+        self, parts: Sequence[Part], model: Model, video_frames: int, digests: Mapping[int, Digest]
+    ) -> list[Content]:
+        """See `content`; the digests by the part's `id`, as far as they are known.
 
         Raises:
-            InvalidInput, TooLarge, Unsupported: naming the part.
+            InvalidInput, TooLarge, Unsupported, Overloaded: naming the part.
         """
-        return _of_each(parts, lambda part: patched(self.decode_part(part, video_frames)))
+        return _of_each(parts, lambda part: self.content(part, model, video_frames, digests.get(id(part))))
+
+    def content(self, part: Part, model: Model, video_frames: int, known: Digest | None = None) -> Content:
+        """A text as it is, a picture or clip as patches that the model has seen before, or else decoded for it.
+
+        Raises:
+            InvalidInput, TooLarge, Unsupported, Overloaded
+        """
+        if isinstance(part, Text):
+            return part.text
+
+        def decoded() -> Content:
+            return model.patched(self.decode_part(part, video_frames))
+
+        if not self.seen.serves(model):
+            return decoded()
+        return self.seen.content(model, known or digest(part), video_frames, decoded)
 
     def pixels(self, parts: Sequence[Part], video_frames: int) -> int:
-        """How many pixels `decode` would decode; reads headers and packets.
+        """How many pixels there are to be decoded; reads headers and packets.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
@@ -82,13 +116,15 @@ class Intake:
         """
         if isinstance(part, Text):
             return part.text
+        if isinstance(part, Seen):
+            raise Unsupported("digest: its media are not kept any more: send them again")
         with self._failures_counted(part):
             if isinstance(part, Image):
                 return self._decoder.picture(part.data)
             return self._decoder.clip(part.data, video_frames)
 
     def _pixels_of(self, part: Part, video_frames: int) -> int:
-        if isinstance(part, Text):
+        if isinstance(part, Text | Seen):
             return 0
         with self._failures_counted(part):
             if isinstance(part, Image):
@@ -111,6 +147,29 @@ class Intake:
         # At most 4 bytes a character: short texts need no encoding to be sure.
         if isinstance(part, Text) and len(part.text) * 4 > limit:
             check_limit("a text", len(encoded(part.text)), "bytes", limit, "max_text_bytes")
+
+
+def media_part(data: bytes, stated: Modality | None = None, field: str = "") -> Image | Video:
+    """A picture or clip, whichever the bytes are.
+
+    Raises:
+        InvalidInput: neither, or not what the caller says that it is.
+    """
+    found = recognise(data)
+    if found is None:
+        known = NO_MEDIA.get(stated) if stated else None
+        raise InvalidInput(known or "neither a picture nor a clip of a known format")
+    check_stated(stated, found)
+    return (Image if found is Modality.IMAGE else Video)(data, field)
+
+
+def check_stated(stated: Modality | None, found: Modality) -> None:
+    """
+    Raises:
+        InvalidInput
+    """
+    if stated not in (None, found):
+        raise InvalidInput(f"is {NAMES[found]}, and stated as {NAMES[stated]}")
 
 
 def _of_each(parts: Sequence[Part], make: Callable[[Part], T]) -> list[T]:
@@ -151,13 +210,10 @@ def check_instruction(instruction: str) -> None:
         raise TooLarge(f"instruction: {len(instruction)} characters are over {MAX_INSTRUCTION_CHARACTERS}")
 
 
-Digest: TypeAlias = tuple[str, bytes]
-
-
 def digest(part: Part) -> Digest:
-    """What tells contents apart: modality and BLAKE2b of the bytes."""
-    data = encoded(part.text) if isinstance(part, Text) else part.data
-    return part.modality, hashlib.blake2b(data, digest_size=20).digest()
+    if isinstance(part, Text):
+        return part.modality, hashlib.sha256(encoded(part.text)).hexdigest()
+    return part.modality, part.digest if isinstance(part, Seen) else digest_of(part.data)
 
 
 def has_media(parts: Iterable[Part]) -> bool:
@@ -166,7 +222,9 @@ def has_media(parts: Iterable[Part]) -> bool:
 
 def size_of(part: Part) -> int:
     """Bytes to be hashed, at least."""
-    return len(part.text if isinstance(part, Text) else part.data)
+    if isinstance(part, Text):
+        return len(part.text)
+    return 0 if isinstance(part, Seen) else len(part.data)
 
 
 def encoded(text: str) -> bytes:

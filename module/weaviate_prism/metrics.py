@@ -57,6 +57,41 @@ class Metrics:
             registry=self.registry,
         )
         self.cache_bytes = Gauge("prism_cache_bytes", "Memory held by cached embeddings.", registry=self.registry)
+        self.vision_cache = Counter(
+            "prism_vision_cache",
+            "Pictures and clips for a reranker's vision tower: hit, seen before, or miss.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.vision_cache_bytes = Gauge(
+            "prism_vision_cache_bytes",
+            "Memory held by what vision towers made of pictures and clips.",
+            registry=self.registry,
+        )
+        self.media_store = Counter(
+            "prism_media_store",
+            "Digests asked of the media store: hit or miss.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.media_store_bytes = Gauge(
+            "prism_media_store_bytes", "Disk space taken by stored media.", registry=self.registry
+        )
+        self.media_store_items = Gauge("prism_media_store_items", "Media that are stored.", registry=self.registry)
+        self.media_store_evictions = Counter(
+            "prism_media_store_evictions", "Stored media that made room for others.", registry=self.registry
+        )
+        self.media_store_failures = Counter(
+            "prism_media_store_failures",
+            "Media that could not be stored, by reason: disk, queue (the disk is too slow) or size.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.digests_as_text = Counter(
+            "prism_digests_as_text",
+            "Documents and queries that look like digests of media, and were scored as texts.",
+            registry=self.registry,
+        )
         # the model is empty for the CPU's stage
         self.queue_depth = Gauge(
             "prism_queue_depth", "Jobs waiting, by stage and model.", ["stage", "model"], registry=self.registry

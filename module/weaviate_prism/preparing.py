@@ -7,25 +7,29 @@ Where the model takes patches, those are what is shared, and the decoded picture
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
-from weaviate_prism.intake import Digest, has_media, name_of
-from weaviate_prism.models.base import Content, Prepared
-from weaviate_prism.scheduler import Ticket
+from weaviate_prism.intake import digest, has_media, name_of, size_of
+from weaviate_prism.models.base import Content
+from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
-from weaviate_prism.values import Part
+from weaviate_prism.units import units_of
+from weaviate_prism.values import Digest, Part, Priority
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 # A picture of a few kilobytes may have millions of pixels; a query waits no longer for a unit than for one of those.
 JOB_SECONDS = 0.02
+# Hashing the first takes about 0.3 ms: more is not done on the event loop. The second takes half of a job's time.
+HASH_INLINE_BYTES, HASH_JOB_BYTES = 256 * 1024, 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +45,36 @@ class Input:
         return has_media(self.parts)
 
 
+async def digests_of(parts: Iterable[Part], stages: Stages, deadline: float) -> dict[int, Digest]:
+    """The digest of every part, by the part's `id`.
+
+    Raises:
+        Unavailable
+    """
+    different = {id(part): part for part in parts}.values()
+    if sum(map(size_of, different)) <= HASH_INLINE_BYTES:
+        return _digests(different)
+    jobs = units_of(((part, size_of(part)) for part in different), HASH_JOB_BYTES)
+    asked = ticket(Priority.QUERY, deadline)
+    done = await asyncio.gather(*(stages.on_cpu(functools.partial(_digests, job), asked) for job in jobs))
+    return {key: one for of_job in done for key, one in of_job.items()}
+
+
+def _digests(parts: Iterable[Part]) -> dict[int, Digest]:
+    return {id(part): digest(part) for part in parts}
+
+
 async def prepare_together(
-    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[Prepared | PrismError]], stages: Stages, ticket: Ticket
-) -> list[Prepared | PrismError]:
-    """Each input as `prepare` makes it ready for the model, or why not; in one job of a CPU thread, if it is short.
+    inputs: Sequence[S], prepare: Callable[[Sequence[S]], list[T | PrismError]], stages: Stages, ticket: Ticket
+) -> list[T | PrismError]:
+    """Each input as `prepare` makes it ready, or why not; in one job of a CPU thread, if it is short.
 
     `prepare` does as many as it has time for (`in_time`), at least one; for the rest another job is queued.
 
     Raises:
         DeadlineExceeded, Unavailable
     """
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     together = True
     while rest := inputs[len(prepared) :]:
         some = rest if together else rest[:1]
@@ -65,11 +88,11 @@ async def prepare_together(
 
 
 def in_time(
-    inputs: Sequence[S], prepare: Callable[[S], Prepared], may_stop: Callable[[], bool] = lambda: True
-) -> list[Prepared | PrismError]:
+    inputs: Sequence[S], prepare: Callable[[S], T], may_stop: Callable[[], bool] = lambda: True
+) -> list[T | PrismError]:
     """The first of the inputs, prepared one by one until the time of a job is up and it may stop."""
     end = time.monotonic() + JOB_SECONDS
-    prepared: list[Prepared | PrismError] = []
+    prepared: list[T | PrismError] = []
     for each in inputs:
         prepared.append(or_error(prepare, each))
         if time.monotonic() > end and may_stop():
@@ -88,7 +111,7 @@ def or_error(make: Callable[[S], T], source: S) -> T | PrismError:
 class OnceDecoder:
     """Decodes each content once, whether it succeeds or not, and drops it with the last input that reads it."""
 
-    def __init__(self, decode: Callable[[Part], Content], inputs: Sequence[Input]) -> None:
+    def __init__(self, decode: Callable[[Part, Digest], Content], inputs: Sequence[Input]) -> None:
         self._decode = decode
         self._readers = Counter(digest for each in inputs for digest in each.digests)
         self._known: dict[Digest, Content | PrismError] = {}
@@ -112,6 +135,6 @@ class OnceDecoder:
 
     def _read(self, part: Part, digest: Digest) -> Content | PrismError:
         if digest not in self._known:
-            self._known[digest] = or_error(self._decode, part)
+            self._known[digest] = or_error(lambda part: self._decode(part, digest), part)
         self._readers[digest] -= 1
         return self._known[digest] if self._readers[digest] else self._known.pop(digest)

@@ -5,26 +5,24 @@ A document's error is a value in its place. Knows neither wires nor tensors.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from weaviate_prism.admission import Admission
+from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, InvalidInput, PrismError, TooLarge, Unsupported, check_limit
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
-from weaviate_prism.preparing import in_time, prepare_together
+from weaviate_prism.preparing import digests_of, in_time, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import LOWEST_SCORE, Item, Part, Text
+from weaviate_prism.values import LOWEST_SCORE, Digest, Item, Part, Text
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +40,7 @@ class Request:
     instruction: str
     video_frames: int
     ticket: Ticket
+    digests: Mapping[int, Digest] = field(default_factory=dict)  # of their media, by `id`, where those may be known
 
 
 class Reranking:
@@ -71,10 +70,14 @@ class Reranking:
         """
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
+            request = replace(request, digests=await self._digests(documents, request))
             async with self._query(query, request) as asked:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 alone = any(isinstance(content, Picture | Clip) for content in asked)
-                units = units_of((document, TOGETHER if alone else weight_of(document)) for document in documents)
+                units = units_of(
+                    (document, TOGETHER if alone else weight_of(document, decoded=self._to_decode(document, request)))
+                    for document in documents
+                )
                 work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
         scores = self._admission.counted(
@@ -94,7 +97,7 @@ class Reranking:
             raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")
         with contextlib.ExitStack() as keeping:
             try:
-                async with asyncio.timeout(request.ticket.deadline - time.monotonic()):
+                async with until_deadline(request.ticket.deadline, "while the query was decoded"):
                     parts = self._intake.parts(query, request.reranker.info)
                     if has_media(parts):
                         pixels = await self._stages.on_cpu(
@@ -106,25 +109,40 @@ class Reranking:
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
                     asked = await self._stages.on_cpu(lambda: self._decoded_query(parts, request), request.ticket)
-            except TimeoutError:
-                raise DeadlineExceeded("the deadline passed while the query was decoded") from None
             except PrismError as error:
                 raise error.about("query") from None
             yield asked
 
     def _decoded_query(self, parts: Sequence[Part], request: Request) -> list[Content]:
         with kept():
-            return self._decoded(parts, request)
+            return self._intake.contents(parts, request.reranker, request.video_frames, {})
 
-    def _decoded(self, parts: Sequence[Part], request: Request) -> list[Content]:
-        return self._intake.decode(parts, request.reranker.patched, request.video_frames)
+    async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
+        """Of all media that may have been seen before, by the part's `id`."""
+        if not self._intake.seen.serves(request.reranker):
+            return {}
+        parts = (part for document in documents if isinstance(document, Item) for part in document.parts)
+        deadline = request.ticket.deadline
+        async with until_deadline(deadline, "while the documents were digested"):
+            return await digests_of((part for part in parts if not isinstance(part, Text)), self._stages, deadline)
+
+    def _to_decode(self, document: Item | PrismError, request: Request) -> bool:
+        """Whether a document has media that were not seen before."""
+        seen, digests = self._intake.seen, request.digests
+        return isinstance(document, Item) and not all(
+            isinstance(part, Text) or seen.has(request.reranker, digests.get(id(part)), request.video_frames)
+            for part in document.parts
+        )
 
     async def _of_unit(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self,
+        asked: Sequence[Content],
+        documents: Sequence[Item | PrismError],
+        request: Request,
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
-        media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
+        media = sum(self._to_decode(each, request) for each in documents)
         if not all(isinstance(content, str) for content in asked):
             media = len(documents)
         async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
@@ -136,14 +154,18 @@ class Reranking:
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self,
+        asked: Sequence[Content],
+        documents: Sequence[Item | PrismError],
+        request: Request,
     ) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
         reranker = request.reranker
 
         def pair(document: Item | PrismError) -> Prepared:
             parts = self._intake.parts(document, reranker.info)
-            return reranker.prepare(asked, self._decoded(parts, request), request.instruction)
+            contents = self._intake.contents(parts, reranker, request.video_frames, request.digests)
+            return reranker.prepare(asked, contents, request.instruction)
 
         return in_time(documents, pair)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import has_media, size_of
-from weaviate_prism.values import Item
+from weaviate_prism.values import Item, Text
 
 T = TypeVar("T")
 
@@ -23,23 +23,22 @@ CHARACTERS = 512
 SMALL_MEDIA_BYTES, MEDIA_TOGETHER = 128_000, 4
 
 
-def weight_of(item: Item | PrismError, count: int = 1) -> int:
-    """How much of a unit an item of so many inputs is."""
+def weight_of(item: Item | PrismError, count: int = 1, *, decoded: bool = True) -> int:
+    """How much of a unit an item of so many inputs is, whose media are still to be decoded or not."""
     parts = () if isinstance(item, PrismError) else item.parts
-    size = sum(map(size_of, parts))
-    if has_media(parts):
-        return TOGETHER // MEDIA_TOGETHER * count if size <= SMALL_MEDIA_BYTES else TOGETHER
-    return max(count, 1) + size // CHARACTERS
+    if decoded and has_media(parts):
+        return TOGETHER // MEDIA_TOGETHER * count if sum(map(size_of, parts)) <= SMALL_MEDIA_BYTES else TOGETHER
+    return max(count, 1) + sum(size_of(part) for part in parts if isinstance(part, Text)) // CHARACTERS
 
 
-def units_of(weighed: Iterable[tuple[T, int]]) -> list[list[T]]:
-    """Neighbours together, as far as their weights allow."""
+def units_of(weighed: Iterable[tuple[T, int]], most: int = TOGETHER) -> list[list[T]]:
+    """Neighbours together, up to the weight of a unit; what is over it is alone."""
     units: list[list[T]] = []
     room = 0
     for one, weight in weighed:
-        if weight > room:
+        if weight > room or not units:
             units.append([])
-            room = TOGETHER
+            room = most
         units[-1].append(one)
         room -= weight
     return units

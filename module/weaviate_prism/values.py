@@ -91,7 +91,29 @@ class Video:
         return Modality.VIDEO
 
 
-Part: TypeAlias = Text | Image | Video
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture or clip that the model has seen before; only its digest came this time."""
+
+    digest: str  # as in `Stored`
+    modality: Modality
+    field: str = ""
+
+
+Part: TypeAlias = Text | Image | Video | Seen
+
+Digest: TypeAlias = tuple[str, str]
+"""What tells contents apart: modality and SHA-256 in hex, of media as Weaviate takes it for a blobHash property."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Media that came in before, by the digest that Weaviate keeps of them in a blobHash property."""
+
+    digest: str  # SHA-256 of their standard padded base64, in lower-case hex
+    field: str = ""
+    stated: Modality | None = None  # what the caller says they are
+    or_text: bool = False  # a text where no such media are stored: a property of texts may hold such words
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,17 @@ class Item:
     # Fields with parts that the door could not read, and why: they fail only the targets that read them.
     unreadable: tuple[tuple[str, PrismError], ...] = ()
     id: str = ""  # the caller's own name for it, for log lines only
+    # Parts that are still to be read from the store, with their places among all; ascending.
+    stored: tuple[tuple[int, Stored], ...] = ()
+
+
+def item_of(
+    parts: Sequence[Part | Stored], unreadable: Sequence[tuple[str, PrismError]] = (), item_id: str = ""
+) -> Item:
+    """An item of parts of which some may still be in the store."""
+    given = tuple(part for part in parts if not isinstance(part, Stored))
+    stored = tuple((place, part) for place, part in enumerate(parts) if isinstance(part, Stored))
+    return Item(given, tuple(unreadable), item_id, stored)
 
 
 @dataclass(frozen=True, slots=True)

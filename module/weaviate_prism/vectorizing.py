@@ -2,14 +2,15 @@
 
     items -> units -> checked for each target -> digests -> cache -> prepared together -> batched, run -> fused, cut
 
-An item's error, or that of one of its targets, is a value in its place. Knows neither wires nor tensors.
+The media of objects are stored as soon as they have a vector. An item's error, or that of one of its targets, is a
+value in its place. Knows neither wires nor tensors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -19,24 +20,22 @@ from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
 from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
-from weaviate_prism.intake import Digest, Intake, digest, name_of, size_of
+from weaviate_prism.intake import Intake, name_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
-from weaviate_prism.preparing import Input, OnceDecoder, in_time, prepare_together
+from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, prepare_together
 from weaviate_prism.profiles import Profile
-from weaviate_prism.scheduler import Ticket, ticket
+from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
+from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import Fusion, Item, Part, Priority, Target, Task, Vector
-
-# Hashing this much takes about 0.2 ms: more is not done on the event loop.
-HASH_INLINE_BYTES = 256 * 1024
+from weaviate_prism.values import Digest, Fusion, Image, Item, Part, Priority, Target, Task, Vector, Video
 
 Read: TypeAlias = tuple[int, int]
 """The position of an item, and the number of a target that reads it."""
 
 
-class Model(NamedTuple):
+class View(NamedTuple):
     """An embedder, and how many frames of a clip it gets; targets that agree in both are computed together."""
 
     embedder: Embedder
@@ -48,7 +47,7 @@ class Plan:
     """What to compute for a target; what it leaves open is as its profile says."""
 
     target: Target
-    model: Model
+    view: View
     fusion: Fusion
     stem: hashlib.blake2b  # of the keys of its inputs: everything but the parts that changes the model's answer
 
@@ -66,7 +65,7 @@ def plan(target: Target, profile: Profile, task: Task, embedder: Embedder) -> Pl
     )
     about = (embedder.identity, profile.video_frames, task.value, target.instruction)
     stem = hashlib.blake2b(repr(about).encode(), digest_size=20)
-    return Plan(target, Model(embedder, profile.video_frames), fusion_of(target, embedder), stem)
+    return Plan(target, View(embedder, profile.video_frames), fusion_of(target, embedder), stem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +97,18 @@ class Vectorizing:
     """Used from one event loop."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, intake: Intake, stages: Stages, admission: Admission
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        intake: Intake,
+        stages: Stages,
+        admission: Admission,
+        store: MediaStore,
     ) -> None:
         self._intake = intake
         self._stages = stages
         self._admission = admission
+        self._store = store
         self._cache = EmbeddingCache(settings.cache_bytes, metrics)
         self._ahead = {Priority.QUERY: Ahead(QUERY_BYTES), Priority.BULK: Ahead(BULK_BYTES)}
 
@@ -142,45 +148,47 @@ class Vectorizing:
     ) -> list[Vector | PrismError]:
         """The result for each item and the target that reads it."""
         readings = [self._reading(item, plan) for item, plan in unit]
-        digests = await self._digests([each for each in readings if isinstance(each, Reading)], request)
+        parts = [part for each in readings if isinstance(each, Reading) for part in each.parts]
+        digests = await digests_of(parts, self._stages, request.ticket.deadline)
         wanted = [inputs_for(each, digests) if isinstance(each, Reading) else [] for each in readings]
-        by_model: dict[Model, dict[Hashable, Input]] = {}
+        by_view: dict[View, dict[Hashable, Input]] = {}
         for (_, plan), of_reading in zip(unit, wanted, strict=True):
-            by_model.setdefault(plan.model, {}).update(of_reading)
+            by_view.setdefault(plan.view, {}).update(of_reading)
         # each model by itself: whoever waits for the one shall not wait for another
-        of_models = (self._known(inputs, model, request) for model, inputs in by_model.items())
-        answers = {key: answer for found in await asyncio.gather(*of_models) for key, answer in found.items()}
+        of_views = (self._known(inputs, view, request) for view, inputs in by_view.items())
+        answers = {key: answer for found in await asyncio.gather(*of_views) for key, answer in found.items()}
+        if request.ticket.priority is Priority.BULK:  # what is searched for is no object's
+            read = (pair for of_reading in wanted for pair in of_reading)
+            self._keep(each for key, each in read if not isinstance(answers[key], PrismError))
         return [
             fused(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
             for reading, of_reading in zip(readings, wanted, strict=True)
         ]
 
+    def _keep(self, inputs: Iterable[Input]) -> None:
+        """Stores the media of inputs that have a vector: they can be decoded."""
+        parts = {digest: part for each in inputs for digest, part in zip(each.digests, each.parts, strict=True)}
+        for part in parts.values():
+            if isinstance(part, Image | Video):
+                self._store.keep(part.data)
+
     def _reading(self, item: Item | PrismError, plan: Plan) -> Reading | PrismError:
         try:
-            parts = self._intake.parts(item, plan.model.embedder.info, plan.target.fields)
+            parts = self._intake.parts(item, plan.view.embedder.info, plan.target.fields)
             weights = part_weights(plan.target, parts) if plan.fusion is Fusion.MEAN else ()
         except PrismError as error:
             return error
         return Reading(plan, parts, weights)
 
-    async def _digests(self, readings: Sequence[Reading], request: Request) -> Mapping[int, Digest]:
-        """The digest of every part that is read, by the part's `id`."""
-        parts = {id(part): part for reading in readings for part in reading.parts}
-        if sum(size_of(part) for part in parts.values()) <= HASH_INLINE_BYTES:
-            return {key: digest(part) for key, part in parts.items()}
-        return await self._stages.on_cpu(
-            lambda: {key: digest(part) for key, part in parts.items()}, ticket(Priority.QUERY, request.ticket.deadline)
-        )
-
-    async def _known(self, inputs: Mapping[Hashable, Input], model: Model, request: Request) -> Answers:
+    async def _known(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
         """Of the cache, or computed."""
 
         async def compute(missing: Sequence[Hashable]) -> Answers:
-            return await self._compute({key: inputs[key] for key in missing}, model, request)
+            return await self._compute({key: inputs[key] for key in missing}, view, request)
 
         return await self._cache.get(inputs, compute, request.ticket)
 
-    async def _compute(self, inputs: Mapping[Hashable, Input], model: Model, request: Request) -> Answers:
+    async def _compute(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
         """The model's own vectors, not normalised."""
         # those that read the same part one after the other, so that it is soon dropped
         keys = sorted(inputs, key=lambda key: inputs[key].digests)
@@ -189,21 +197,21 @@ class Vectorizing:
         for start in range(0, len(keys), TOGETHER):
             some = [inputs[key] for key in keys[start : start + TOGETHER]]
             async with ahead.reserve(
-                len(some), sum(each.has_media for each in some) * model.embedder.media_bytes
+                len(some), sum(each.has_media for each in some) * view.embedder.media_bytes
             ) as reserved:
                 prepared = await prepare_together(
-                    some, lambda inputs: self._prepared(inputs, model, request.task), self._stages, request.ticket
+                    some, lambda inputs: self._prepared(inputs, view, request.task), self._stages, request.ticket
                 )
                 reserved.weigh(prepared)
-                vectors = await self._stages.on_device_together(model.embedder, prepared, request.ticket)
+                vectors = await self._stages.on_device_together(view.embedder, prepared, request.ticket)
                 del prepared  # whose room the next ones may wait for
             answers |= zip(keys[start : start + TOGETHER], vectors, strict=True)
         return answers
 
-    def _prepared(self, inputs: Sequence[Input], model: Model, task: Task) -> list[Prepared | PrismError]:
+    def _prepared(self, inputs: Sequence[Input], view: View, task: Task) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
-        embedder, video_frames = model
-        decoder = OnceDecoder(lambda part: embedder.patched(self._intake.decode_part(part, video_frames)), inputs)
+        embedder, frames = view
+        decoder = OnceDecoder(lambda part, digest: self._intake.content(part, embedder, frames, digest), inputs)
 
         def prepare(source: Input) -> Prepared:
             return embedder.prepare(decoder.contents(source), task, source.instruction)
@@ -219,7 +227,7 @@ def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Ha
         of_parts = tuple(digests[id(part)] for part in parts)
         key = reading.plan.stem.copy()
         for modality, of_part in of_parts:
-            key.update(modality.encode() + of_part)
+            key.update((modality + of_part).encode())
         inputs.append((key.digest(), Input(parts, of_parts, reading.plan.target.instruction)))
     return inputs
 

@@ -21,9 +21,9 @@ import pytest
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.classes.query import Rerank
 
-from bench.relay import Relay
 from bench.timing import medians, seconds
 from objects import AnyCollection, b64, failures, padded_jpeg, prism_reranker, prism_vector
+from relay import Relay
 from servers import BUNDLED, FAKE, Prism, Stack, native_stack, native_variables, wait_until
 from weaviate_prism.bundled.drawing import picture_jpeg
 from weaviate_prism.bundled.scenes import make_scenes
@@ -180,8 +180,10 @@ def batches(prism: Prism) -> dict[str, float]:
     }
 
 
-def test_rerank_of_100_pictures_of_100_kb(running: Running, report: Callable[..., None]) -> None:
-    with running(*FAKE) as stack:
+@pytest.mark.parametrize("kept", [256 << 20, 0], ids=["seen", "new"])
+def test_rerank_of_100_pictures_of_100_kb(running: Running, report: Callable[..., None], kept: int) -> None:
+    """Pictures that were seen in an earlier search, or at insert; or not kept, and so new in each search."""
+    with running(*FAKE, "--vision-cache-bytes", str(kept)) as stack:
         targets = {way: collection(stack, WAYS[way]) for way in WAYS}
         for target in targets.values():
             import_all(target, pictures(100, size=100_000))

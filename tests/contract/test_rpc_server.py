@@ -107,13 +107,13 @@ def test_messages_in_the_service_have_a_limit_together(monkeypatch: pytest.Monke
         stub = pb_grpc.VectorizerStub(running.channel)
         large = request(item(text("x" * 60_000)))
         first = stub.Vectorize.future(large)
-        until(lambda: running.service.requests.bytes_in_flight > 60_000)
+        until(lambda: running.service.engine._admission.bytes_in_flight > 60_000)
         assert "max_queue_bytes" in refused(lambda: stub.Vectorize(large), Code.RESOURCE_EXHAUSTED)
         assert running.http.post("/vectorize", json={"texts": ["x" * 60_000]}).status_code == 429
         assert info(running).ready
         free.set()
         assert first.result().blocks
-        until(lambda: running.service.requests.bytes_in_flight == 0)
+        until(lambda: running.service.engine._admission.bytes_in_flight == 0)
         assert stub.Vectorize(large).blocks
 
 

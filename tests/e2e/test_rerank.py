@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
-from weaviate.classes.config import Configure
+from weaviate.classes.config import Configure, DataType, Property
 from weaviate.classes.query import Rerank
 from weaviate.exceptions import WeaviateQueryError
 
 from e2e.gallery import Gallery
 from e2e.searches import SEARCHES, phrase
-from objects import PROPERTIES, b64, picture, redrawn
-from servers import Stack
+from objects import PROPERTIES, AnyCollection, b64, picture, redrawn
+from servers import Content, Stack
 from weaviate_prism.bundled.drawing import picture_png
 from weaviate_prism.bundled.scenes import make_scenes
 
@@ -124,3 +125,55 @@ def test_document_that_cannot_be_scored_is_ranked_last_where_so_set(fake: Stack,
     assert [attachments.index(each.properties["picture"]) for each in found] == [2, 0, 1]
     assert [each.metadata.rerank_score for each in found][:2] == [1.0, 0.0]
     assert fake.prism.metric("prism_documents_ranked_last_total") == 1
+
+
+NOTE, TAGS, YEAR = "note", "tags", "year"
+
+
+@pytest.fixture(scope="module")
+def notes(bundled: Stack) -> AnyCollection:
+    """Objects without a picture of their own: the text of their note is a document of words and a picture."""
+    collection = bundled.client.collections.create(
+        "Notes",
+        properties=[
+            Property(name=NOTE, data_type=DataType.TEXT),
+            Property(name=TAGS, data_type=DataType.TEXT_ARRAY),
+            Property(name=YEAR, data_type=DataType.INT),
+        ],
+        vector_config=Configure.Vectors.self_provided(),
+        reranker_config=Configure.Reranker.transformers(),
+    )
+    for number, scene in enumerate(make_scenes(4, seed=7, kinds=("group",))):
+        note = json.dumps({"text": f"number {number}", "image": b64(picture_png(scene, 64))})
+        collection.data.insert({NOTE: note, TAGS: ["red", "blue"], YEAR: 1900 + number}, vector=[1.0, number])
+    return collection
+
+
+@pytest.mark.parametrize("form", ["words", "words and a picture"])
+def test_text_property_may_hold_a_document_of_words_and_a_picture(
+    bundled: Stack, notes: AnyCollection, form: str
+) -> None:
+    scene = redrawn(make_scenes(4, seed=7, kinds=("group",))[2])
+    query = phrase(scene)
+    asked = query if form == "words" else json.dumps({"text": query, "image": picture(scene)})
+    found = notes.query.near_vector([1.0, 0.0], rerank=Rerank(prop=NOTE, query=asked)).objects
+    documents = [json.loads(str(each.properties[NOTE])) for each in found]
+    parts = [[each["text"], base64.b64decode(each["image"])] for each in documents]
+    asking: list[Content] = [query] if form == "words" else [query, base64.b64decode(picture(scene))]
+    scores = [score for _, score in scored(found)]
+    assert scores == pytest.approx(bundled.prism.scores(asking, parts), abs=1e-5)
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+
+
+@pytest.mark.parametrize("field", [TAGS, YEAR])
+def test_lists_and_numbers_are_scored_as_empty_texts(bundled: Stack, notes: AnyCollection, field: str) -> None:
+    """Weaviate sends nothing else of them."""
+    found = notes.query.near_vector([1.0, 0.0], rerank=Rerank(prop=field, query="red"))
+    scores = [each.metadata.rerank_score for each in found.objects]
+    assert scores == pytest.approx(bundled.prism.rerank("red", [""] * 4), abs=1e-5)
+
+
+def test_search_without_a_rerank_query_says_what_to_set(notes: AnyCollection) -> None:
+    with pytest.raises(WeaviateQueryError, match="status 400: query: is empty; set `query` in the rerank argument"):
+        notes.query.near_vector([1.0, 0.0], rerank=Rerank(prop=NOTE))

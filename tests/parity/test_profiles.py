@@ -113,7 +113,7 @@ def message(role: str, parts: Sequence[Part], frames: int) -> tuple[dict[str, An
             blocks.append({"type": "text", "text": part.text})
         elif isinstance(part, Image):
             blocks.append({"type": "image", "image": decoder.picture(part.data)})
-        else:
+        elif isinstance(part, Video):
             clip = decoder.clip(part.data, frames)
             blocks.append({"type": "video", "video": torch.from_numpy(clip.frames)})
             metadata = {

@@ -20,7 +20,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models import embedder, reranker
-from weaviate_prism.models.base import Clip, Content, Prepared
+from weaviate_prism.models.base import Clip, Content, Patches, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
@@ -31,6 +31,7 @@ from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text
 
 FLOAT32 = Settings(device="cpu", dtype="float32", cache_bytes=0)
+RERANKER = ModelSpec("reranker", "scenes-reranker", dtype="float32")
 
 
 def load(settings: Settings) -> SentenceEmbedder:
@@ -165,7 +166,7 @@ def test_a_way_that_answers_differently_is_not_taken(
     assert model.info.tier == "standard"
     assert "failed its proof" in caplog.text
     np.testing.assert_allclose(answered(model, "red"), right, atol=1e-5)
-    assert reranker.load(ModelSpec("reranker", "scenes-reranker"), FLOAT32).info.tier == "standard"
+    assert reranker.load(RERANKER, FLOAT32).info.tier == "standard"
 
 
 @pytest.mark.parametrize("method", ["__init__", "__call__"])
@@ -245,3 +246,30 @@ def test_bfloat16_stays_close_to_float32() -> None:
             (vector,) = model.forward([model.prepare(patched, Task.DOCUMENT, "")])
             vectors.append(vector / np.linalg.norm(vector))
         assert float(vectors[0] @ vectors[1]) >= 0.9995
+
+
+def test_models_share_what_they_have_seen_only_where_weights_and_processors_are_equal() -> None:
+    def eyes(change: Callable[[Any], object] = lambda model: None) -> str:
+        model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu", model_kwargs={"dtype": torch.float32})
+        change(model)
+        return QwenVL(model, pooled, 2048).eyes
+
+    def weight(model: Any) -> None:
+        with torch.no_grad():
+            model[0].model.visual.merger.linear_fc2.bias[0] += 1e-6
+
+    def size(model: Any) -> None:
+        model[0].processor.image_processor.size["longest_edge"] *= 2
+
+    changed = [eyes(change) for change in (weight, size, lambda model: model.bfloat16())]
+    assert len({eyes(), eyes(), *changed, reranker.load(RERANKER, FLOAT32).eyes}) == 5
+
+
+def test_pixels_are_dropped_once_the_tower_has_seen_them() -> None:
+    model = load(FLOAT32)
+    read = model.patched(picture("red"))
+    assert isinstance(read, Patches)
+    vectors = [model.forward([model.prepare([read], task, "")]) for task in (Task.DOCUMENT, Task.QUERY, Task.DOCUMENT)]
+    assert read.pixels is None
+    assert read.nbytes >= sum(level.nbytes for level in read.seen)
+    np.testing.assert_array_equal(vectors[0], vectors[2])

@@ -20,7 +20,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, NotFound, PrismError, Unavailable
 from weaviate_prism.models.base import ModelError, NoRoomError
-from weaviate_prism.models.registry import Model, load_model
+from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Item, Priority, Target, Task, Text, Vector
 
@@ -84,7 +84,7 @@ class Loads:
         self.may_go_on.set()
         self.error: Exception | None = None
 
-    def load(self, spec: ModelSpec, settings: Settings) -> Model:
+    def load(self, spec: ModelSpec, settings: Settings) -> Loaded:
         self.begun.append(spec.source)
         if spec.source != "fake":
             assert self.may_go_on.wait(WAIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import string
 import time
@@ -14,9 +15,9 @@ from PIL import Image as Pillow
 
 import media
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, TooLarge
-from weaviate_prism.server.rest.encoding import document_part, media_bytes
-from weaviate_prism.values import Image, Text, Video
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
+from weaviate_prism.server.rest.encoding import document_item, media_bytes, media_part
+from weaviate_prism.values import Image, Item, Modality, Part, Stored, Text, Video
 
 SETTINGS = Settings()
 PNG = media.encoded(media.corners())
@@ -28,6 +29,7 @@ MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41\0\0\0\x08free\0\0\0\x08mdat"
 WEBM = b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x84webm" + bytes(
     20
 )
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SMALLEST_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
@@ -148,7 +150,31 @@ def test_large_strings_are_cheap() -> None:
     assert time.thread_time() - started < 2
 
 
-# -- document_part -------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [Image, Video])
+def test_a_digest_stands_for_stored_media_where_media_are_wanted(kind: type[Image | Video]) -> None:
+    modality = Modality.IMAGE if kind is Image else Modality.VIDEO
+    for digest in (DIGEST, DIGEST.upper(), f" {DIGEST}\n"):
+        assert media_part(kind, digest, 100) == Stored(DIGEST, stated=modality)
+    assert media_part(kind, b64(PNG), 10_000, "still") == kind(PNG, "still")
+    with pytest.raises(TooLarge):
+        media_part(kind, b64(PNG), 10)
+
+
+# -- document_item -------------------------------------------------------------------------------
+
+
+def document_part(text: str, settings: Settings = SETTINGS) -> Part | Stored:
+    """The only part of a document."""
+    (part,) = document_parts(text, settings)
+    return part
+
+
+def document_parts(text: str, settings: Settings = SETTINGS) -> tuple[Part | Stored, ...]:
+    """The parts of a document, or its error; in these tests all parts are stored, or none."""
+    item = document_item(text, settings)
+    if isinstance(item, PrismError):
+        raise item
+    return item.parts or tuple(part for _, part in item.stored)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +200,8 @@ TEXTS = [
     " ",
     "cat",
     "nonsense",
-    "deadbeef" * 8,
-    "0" * 64,
+    "DEADBEEF" * 8,
+    "deadbeef" * 8 + "0",
     str(uuid.uuid4()),
     uuid.uuid4().hex,
     # words that are the base64 of a signature
@@ -227,9 +253,14 @@ def test_random_words_and_base64_stay_text() -> None:
     for _ in range(3000):
         words = ["".join(rng.choices(string.ascii_letters + string.digits + "+/-_", k=rng.randint(1, 90)))]
         words.append(b64(rng.randbytes(rng.randint(0, 200))))
-        words.append(rng.randbytes(rng.randint(0, 200)).hex())
+        words.append(rng.randbytes(rng.randint(1, 200)).hex()[1:])  # of no digest's length
         for word in words:
-            assert document_part(word, SETTINGS) == Text(word)
+            assert document_part(word) == Text(word)
+
+
+@pytest.mark.parametrize("digest", ["deadbeef" * 8, "0" * 64])
+def test_a_digest_is_stored_media_or_a_text(digest: str) -> None:
+    assert document_part(digest) == Stored(digest, or_text=True)
 
 
 @pytest.mark.parametrize(
@@ -255,10 +286,88 @@ def test_a_document_over_its_limit_is_refused() -> None:
     assert isinstance(document_part(b64(MP4 + bytes(1000)), small), Video)
 
 
+# -- documents in JSON ---------------------------------------------------------------------------
+
+
+def test_a_json_object_of_text_and_media_is_a_document_of_several_parts() -> None:
+    uri = f"data:image/jpeg;base64,{PNG_BASE64}"
+    assert document_parts(json.dumps({"text": 'a "ship"', "image": PNG_BASE64})) == (
+        Text('a "ship"', "text"),
+        Image(PNG, "image"),
+    )
+    assert document_parts(f' {{\n "video": "{b64(MP4)}", "text": ""\n}}\n') == (Video(MP4, "video"), Text("", "text"))
+    assert document_parts(json.dumps({"media": uri})) == (Image(PNG, "media"),)
+    assert document_parts(json.dumps({"media": b64(MP4)})) == (Video(MP4, "media"),)
+    assert document_parts(json.dumps({"text": "only this"})) == (Text("only this", "text"),)
+
+
+def test_a_digest_in_json_is_stored_media_in_its_place() -> None:
+    item = document_item(json.dumps({"image": DIGEST, "text": "a", "media": DIGEST}), SETTINGS)
+    stored = ((0, Stored(DIGEST, "image", Modality.IMAGE)), (2, Stored(DIGEST, "media")))
+    assert item == Item((Text("a", "text"),), stored=stored)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"text": "a", "title": "b"}',
+        '{"title": "b", "text": "a"}',
+        '{"Text": "a"}',
+        '{"text": null}',
+        '{"text": 5}',
+        '{"text": ["a"]}',
+        '{"text": {"text": "a"}}',
+        '{"text": "a", "image": null}',
+        '{"text": "a"',
+        '{"text": "a"} and more',
+        '{"text": "\ud800"}',
+        '{"text": "a", "image": ""}',
+        '{"text": "a", "image": "none"}',
+        '{"text": "a", "media": "a cat, on a sofa"}',
+        '{"text": "a", "image": "http://127.0.0.1:1/a.png"}',
+        '{"text": "a", "image": "file:///etc/passwd"}',
+        '{"text": "a", "image": "/etc/passwd"}',
+        '{"text": "a", "image": "pictures/of/cats/and/of/dogs/cat.png"}',
+        '{"text": "a", "image": {"url": "http://127.0.0.1:1/a.png"}}',
+        '{"text":' * 100_000,
+        '{"text":' + "[" * 1_000_000,
+    ],
+)
+def test_any_other_json_is_a_text(text: str) -> None:
+    assert document_part(text) == Text(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"image": b64(bytes(100))}, "image: not a picture in a known format"),
+        ({"image": "data:image/png;base64,!!!"}, "image: neither base64 nor a data URI"),
+        ({"image": "data:image/png;base64,"}, "image: empty"),
+        ({"image": b64(MP4)}, "image: is a clip, and stated as a picture"),
+        ({"video": PNG_BASE64}, "video: is a picture, and stated as a clip"),
+        ({"media": b64(bytes(100))}, "media: neither a picture nor a clip"),
+    ],
+)
+def test_media_in_json_that_cannot_be_read_are_the_documents_error(fields: dict[str, str], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        document_part(json.dumps({"text": "a", **fields}))
+
+
+def test_media_in_json_have_the_limits_of_all_media() -> None:
+    small = Settings(max_image_bytes=100, max_video_bytes=200)
+    with pytest.raises(TooLarge, match="image: 1000 bytes are over the limit of 100"):
+        document_part(json.dumps({"image": b64((PNG * 10)[:1000])}), small)
+    with pytest.raises(TooLarge, match="media: 1000 bytes are over the limit of 200"):
+        document_part(json.dumps({"media": b64((PNG * 10)[:1000])}), small)
+
+
 def test_long_texts_are_not_decoded() -> None:
     text = PNG_BASE64[:100] + "not media at all. " * 2_000_000
     garbage = b64(random.Random(0).randbytes(30_000_000))
+    documents = (text, garbage, " " * 30_000_000, '{"text": [' + " " * 30_000_000, "{" * 30_000_000)
     started = time.thread_time()
-    assert isinstance(document_part(text, SETTINGS), Text)
-    assert isinstance(document_part(garbage, SETTINGS), Text)
+    for document in documents:
+        assert isinstance(document_part(document), Text)
     assert time.thread_time() - started < 0.2

@@ -24,12 +24,12 @@ async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: i
     seen: list[tuple[int, int]] = []
 
     def parse(body: bytearray, settings: Settings) -> Item:
-        assert requests.bytes_in_flight == size
+        assert engine._admission.bytes_in_flight == size
         return Item((Text("a" * 1000),))
 
     async def answer(parsed: Item, engine: Engine, deadline: float) -> bytes:
         bodies = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/exchange.py")])
-        seen.append((requests.bytes_in_flight, sum(trace.size for trace in bodies.traces)))
+        seen.append((engine._admission.bytes_in_flight, sum(trace.size for trace in bodies.traces)))
         return b"{}"
 
     async def receive() -> Message:
@@ -51,4 +51,4 @@ async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: i
     ((counted, held),) = seen
     assert counted == 1000
     assert held < INLINE_BYTES
-    assert requests.bytes_in_flight == 0
+    assert engine._admission.bytes_in_flight == 0

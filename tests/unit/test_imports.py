@@ -20,10 +20,10 @@ LAYERS = (
     ("server",),
     ("engine",),
     ("catalog", "vectorizing", "reranking"),
-    ("admission", "fusion", "preparing", "stages", "units"),
+    ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
-    ("ahead", "cache", "media", "video", "room", "scheduler", "models", "bundled"),
-    ("values", "errors", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
+    ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
+    ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.

@@ -17,7 +17,7 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, PrismError, TooLarge
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
-from weaviate_prism.models.fake import FakeEmbedder
+from weaviate_prism.models.fake import FakeEmbedder, FakeReranker
 from weaviate_prism.scheduler import Job
 from weaviate_prism.stages import Stage
 from weaviate_prism.units import CHARACTERS, MEDIA_TOGETHER, SMALL_MEDIA_BYTES, TOGETHER, units_of, weight_of
@@ -76,6 +76,12 @@ def test_a_unit_has_no_more_inputs_than_are_prepared_by_one_job() -> None:
     assert [len(unit) for unit in sizes(numbered(0, 1), 10 * TOGETHER)] == [1, 1]
     longer = [Item((Text("x" * CHARACTERS),))] * TOGETHER
     assert [len(unit) for unit in sizes(longer)] == [TOGETHER // 2] * 2
+
+
+def test_pictures_that_need_no_decoding_are_no_more_than_texts() -> None:
+    assert weight_of(RED, decoded=False) == weight_of(numbered(0)[0]) < weight_of(RED)
+    both = Item((Text("x" * CHARACTERS), *RED.parts))
+    assert weight_of(both, decoded=False) == 2
 
 
 def test_a_unit_has_few_small_pictures_whatever_is_between_them() -> None:
@@ -193,7 +199,10 @@ async def test_a_unit_that_takes_long_gives_way_after_each_input(
         assert submitted == [("cpu", 1), ("embedder", 2)]  # a picture that both read is not decoded again
 
 
-async def test_documents_are_units_unless_each_has_its_own_copy_of_the_query(submitted: list[tuple[str, int]]) -> None:
+async def test_documents_are_units_unless_each_has_its_own_copy_of_the_query(
+    submitted: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeReranker, "patched", lambda model, content: content)  # as Sentence Transformers' way
     async with running() as engine:
         for query, jobs in ((Item((Text("red"),)), [3]), (RED, [1, 1, 1])):
             submitted.clear()

@@ -195,7 +195,7 @@ type Part struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Weaviate property that it comes from; empty in queries. Targets select parts by it.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	// Required with `digest`; with `data` it must agree with the bytes unless unspecified.
+	// Must agree with the media unless unspecified: what these are, their bytes tell.
 	Modality Modality `protobuf:"varint,2,opt,name=modality,proto3,enum=prism.v1.Modality" json:"modality,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
@@ -301,7 +301,8 @@ type Part_Data struct {
 
 type Part_Digest struct {
 	// Lower-case hex SHA-256 of the standard padded base64 text of media that the service has
-	// stored, as Weaviate keeps it for a blobHash property.
+	// stored, as Weaviate keeps it for a blobHash property; or, in a document, that the reranker
+	// has seen (`RerankResponse.keeps_media`).
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3,oneof"`
 }
 
@@ -844,7 +845,10 @@ type RerankResponse struct {
 	// server is set so). A failed document has the lowest float32.
 	Scores []float32 `protobuf:"fixed32,1,rep,packed,name=scores,proto3" json:"scores,omitempty"`
 	// Documents that could not be scored. Empty when the server ranks such documents last.
-	Errors        []*ItemError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	Errors []*ItemError `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	// Whether the server remembers media of documents that it has scored: next time their digests may do. It
+	// forgets them too, and then such a document cannot be scored until its media are sent again.
+	KeepsMedia    bool `protobuf:"varint,3,opt,name=keeps_media,json=keepsMedia,proto3" json:"keeps_media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -891,6 +895,13 @@ func (x *RerankResponse) GetErrors() []*ItemError {
 		return x.Errors
 	}
 	return nil
+}
+
+func (x *RerankResponse) GetKeepsMedia() bool {
+	if x != nil {
+		return x.KeepsMedia
+	}
+	return false
 }
 
 type InfoRequest struct {
@@ -1271,10 +1282,12 @@ const file_prism_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tR\x05model\x12 \n" +
 	"\vinstruction\x18\x04 \x01(\tR\vinstruction\x12$\n" +
 	"\x05query\x18\x05 \x01(\v2\x0e.prism.v1.ItemR\x05query\x12,\n" +
-	"\tdocuments\x18\x06 \x03(\v2\x0e.prism.v1.ItemR\tdocuments\"U\n" +
+	"\tdocuments\x18\x06 \x03(\v2\x0e.prism.v1.ItemR\tdocuments\"v\n" +
 	"\x0eRerankResponse\x12\x16\n" +
 	"\x06scores\x18\x01 \x03(\x02R\x06scores\x12+\n" +
-	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\"\r\n" +
+	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\x12\x1f\n" +
+	"\vkeeps_media\x18\x03 \x01(\bR\n" +
+	"keepsMedia\"\r\n" +
 	"\vInfoRequest\"\xec\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +

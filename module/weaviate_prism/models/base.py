@@ -43,11 +43,12 @@ class Patches:
     """A picture or clip as the vision tower of one model reads it; shared by all inputs that have it."""
 
     modality: Modality
-    pixels: Any  # torch.uint8 [patches, values of a patch]
+    pixels: Any  # torch.uint8 [patches, values of a patch]; None once the tower has seen them
     grid: tuple[int, int, int]  # frames of patches, rows and columns in each
     seconds: tuple[float, ...] = ()  # when each frame of patches of a clip is shown
+    nbytes: int = 0  # of its pixels, or of what the tower makes of them if that is more
     counted: bool = False  # whether the cost of some input has them
-    seen: tuple[Any, ...] = ()  # what the tower made of it, once it has; read and written by the device thread only
+    seen: tuple[Any, ...] = ()  # what the tower made of it, once it has; read and written by device threads only
 
 
 Content: TypeAlias = str | Picture | Clip | Patches
@@ -68,13 +69,29 @@ class Prepared:
     nbytes: int = 0  # of its arrays and tensors
 
 
-class Embedder(Protocol):
-    """Turns contents into vectors."""
+class Model(Protocol):
+    """What embedders and rerankers have in common."""
 
     info: ModelInfo
     # A guess, rather too much, of what an input with media takes until the device is done with it. Texts count nothing:
     # 8,192 tokens are 0.2 MB.
     media_bytes: int
+    # All that changes what its vision tower makes of a picture or clip: weights, dtype, processor settings. Empty where
+    # `patched` makes no patches.
+    eyes: str
+
+    def patched(self, content: Content) -> Content:
+        """A picture or clip as patches, where the model takes those from whoever decoded it. Thread-safe.
+
+        Made once for all inputs that have it, of this model or another one with its `eyes`; `prepare` takes either.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+
+class Embedder(Model, Protocol):
+    """Turns contents into vectors."""
 
     @property
     def identity(self) -> str:
@@ -83,15 +100,6 @@ class Embedder(Protocol):
     @property
     def joint(self) -> bool:
         """Whether one input may have several parts (one message) or has exactly one."""
-
-    def patched(self, content: Content) -> Content:
-        """A picture or clip as patches, where the model takes those from whoever decoded it. Thread-safe.
-
-        Made once for all inputs that have it; `prepare` takes either.
-
-        Raises:
-            InvalidInput: the model cannot read it.
-        """
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         """Tokens and patches of one input. Thread-safe.
@@ -104,14 +112,8 @@ class Embedder(Protocol):
         """[len(batch), dimensions] float32, not normalised. One thread only."""
 
 
-class Reranker(Protocol):
+class Reranker(Model, Protocol):
     """Scores pairs of query and document."""
-
-    info: ModelInfo
-    media_bytes: int  # see `Embedder`
-
-    def patched(self, content: Content) -> Content:
-        """See `Embedder.patched`."""
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         """Tokens and patches of one pair. Thread-safe.

@@ -35,7 +35,7 @@ class SentenceEmbedder:
     def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
         self.info = replace(info, tier=tier.name)
         self._model = model
-        self.media_bytes = tier.media_bytes
+        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._messages = Messages(model, info.max_tokens)
         self._threads = forward_threads(model)
@@ -46,7 +46,7 @@ class SentenceEmbedder:
         return self._messages.used
 
     def patched(self, content: Content) -> Content:
-        """See `models.base.Embedder`."""
+        """See `models.base.Model`."""
         return self._tier.patched(content)
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:

@@ -54,7 +54,7 @@ class FakeEmbedder:
     """See the module."""
 
     joint = True
-    identity = "fake"
+    identity = eyes = "fake"
     media_bytes = 0
 
     def __init__(self, cost: FakeCost) -> None:
@@ -62,7 +62,7 @@ class FakeEmbedder:
         self._cost = cost
 
     def patched(self, content: Content) -> Content:
-        return content
+        return _patched(content)
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         return Prepared({"words": [word for content in contents for word in _words(content)]}, _cost(contents), None)
@@ -75,6 +75,7 @@ class FakeEmbedder:
 class FakeReranker:
     """See the module."""
 
+    eyes = "fake"
     media_bytes = 0
 
     def __init__(self, cost: FakeCost) -> None:
@@ -82,7 +83,7 @@ class FakeReranker:
         self._cost = cost
 
     def patched(self, content: Content) -> Content:
-        return content
+        return _patched(content)
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         asked = {word for content in query for word in _words(content)}
@@ -107,12 +108,20 @@ def _info(kind: str, dimensions: int) -> ModelInfo:
     )
 
 
+def _patched(content: Content) -> str | Patches:
+    """What the vision tower sees is a hash of the pixels."""
+    if isinstance(content, str | Patches):
+        return content
+    modality = Modality.VIDEO if isinstance(content, Clip) else Modality.IMAGE
+    pixels = content.frames.tobytes() if isinstance(content, Clip) else content.tobytes()
+    return Patches(modality, None, (1, 1, 1), seen=(hashlib.blake2b(pixels, digest_size=16).hexdigest(),))
+
+
 def _words(content: Content) -> list[str]:
+    content = _patched(content)
     if isinstance(content, str):
         return [content] if content in (FAIL, NAN) else content.lower().split() or [""]
-    assert not isinstance(content, Patches)  # `patched` makes none
-    pixels = content.frames.tobytes() if isinstance(content, Clip) else content.tobytes()
-    return [hashlib.blake2b(pixels, digest_size=16).hexdigest()]
+    return list(content.seen)
 
 
 def _cost(contents: Sequence[Content]) -> int:

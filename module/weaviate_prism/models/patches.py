@@ -8,6 +8,7 @@ sizes are the model's; only the arithmetic is left for the device, in the same o
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,15 +29,23 @@ STEPS = ("do_resize", "do_rescale", "do_normalize")
 class Patcher:
     """Stands for the image and video processors of one model; thread-safe, for it only reads their settings.
 
+    `token_bytes` is what the vision tower makes of the patches of one token.
+
     Raises:
         NotApplicable: they are set to do something else than to resize, scale and normalise.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, token_bytes: int) -> None:
+        self._token_bytes = token_bytes
         self._image, self._video = processor.image_processor, processor.video_processor
         for each in (self._image, self._video):
             if not all(getattr(each, step) for step in STEPS):
                 raise NotApplicable(f"{type(each).__name__} leaves out one of {', '.join(STEPS)}")
+
+    @property
+    def settings(self) -> str:
+        """All that changes patches, besides the content."""
+        return f"{self._image.to_json_string()} {self._video.to_json_string()}"
 
     def patches(self, content: Content) -> Content:
         """A picture or clip as patches; texts and patches as they are.
@@ -64,7 +73,7 @@ class Patcher:
             factor=settings.patch_size * settings.merge_size,
         )
         patches, rows, columns = settings.patchify(resized, settings.patch_size, settings.merge_size, 1)
-        return Patches(Modality.IMAGE, patches[0], (1, rows, columns))
+        return Patches(Modality.IMAGE, patches[0], (1, rows, columns), nbytes=self._bytes(patches[0], settings))
 
     def _of_clip(self, clip: Clip) -> Patches:
         settings = self._video
@@ -81,14 +90,21 @@ class Patcher:
         last = clip.indices[-1]
         shown = [index / clip.fps for index in (*clip.indices, *[last] * (-len(clip.indices) % together))]
         seconds = tuple((shown[at] + shown[at + together - 1]) / 2 for at in range(0, len(shown), together))
-        return Patches(Modality.VIDEO, patches[0], (frames, rows, columns), seconds)
+        nbytes = self._bytes(patches[0], settings)
+        return Patches(Modality.VIDEO, patches[0], (frames, rows, columns), seconds, nbytes)
 
-    def on_device(self, some: Sequence[Patches], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    def _bytes(self, patches: torch.Tensor, settings: Any) -> int:
+        """What they take, or the tower's answer in their place, whichever is more."""
+        return int(max(patches.nbytes, len(patches) // settings.merge_size**2 * self._token_bytes))
+
+    def on_device(
+        self, some: Sequence[tuple[Modality, torch.Tensor]], device: torch.device, dtype: torch.dtype
+    ) -> torch.Tensor:
         """[patches of all, values of a patch] one after another, scaled and normalised as the processor would."""
         return torch.cat(
             [
-                self._normalised(modality, torch.cat([each.pixels for each in same]).to(device)).to(dtype)
-                for modality, same in itertools.groupby(some, key=lambda each: each.modality)
+                self._normalised(modality, torch.cat([pixels for _, pixels in same]).to(device)).to(dtype)
+                for modality, same in itertools.groupby(some, key=operator.itemgetter(0))
             ]
         )
 

@@ -78,7 +78,8 @@ class QwenVL:
         self._eyes, self._decoder = VisionTower(inner.visual), Decoder(inner.language_model)
         self._head = head(model)
         self._max_tokens = max_tokens
-        self._patcher = Patcher(first.processor)
+        self._patcher = Patcher(first.processor, self._eyes.token_bytes)
+        self.eyes = f"{self._eyes.fingerprint()} {self._patcher.settings}"
         self._prepend = first.input_formatter.prepend_prompt_to_messages
         options = dict(first.processing_kwargs.get("chat_template", {}))
         if not options.pop("restore_suffix", True):
@@ -113,7 +114,7 @@ class QwenVL:
         for each in media:
             if not each.counted:  # the tower looks at it once, for whichever input comes first
                 each.counted = True
-                cost, size = cost + len(each.pixels), size + each.pixels.nbytes
+                cost, size = cost + math.prod(each.grid), size + each.nbytes
         return Prepared(row, cost, max(length, SHORT_TOKENS).bit_length(), size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
@@ -195,15 +196,21 @@ class QwenVL:
 
         Each [tokens of all media, width]; none without media. What it has seen before, it does not look at again.
         """
-        if new := list(dict.fromkeys(each for each in media if not each.seen)):
+        # the pixels in hand: the thread of another model with the same tower may be about to drop them
+        pixels = {each: each.pixels for each in media}
+        new = [each for each in pixels if pixels[each] is not None]
+        if new:
             new.sort(key=lambda each: math.prod(each.grid[1:]))  # the tower takes frames of one size together
             weight = self._eyes.weight
-            pixels = self._patcher.on_device(new, weight.device, weight.dtype)
-            levels = self._eyes(pixels, [each.grid for each in new])
-            sizes = [len(each.pixels) // self._merge**2 for each in new]
+            on_device = self._patcher.on_device(
+                [(each.modality, pixels[each]) for each in new], weight.device, weight.dtype
+            )
+            levels = self._eyes(on_device, [each.grid for each in new])
+            sizes = [math.prod(each.grid) // self._merge**2 for each in new]
             for each, *of_levels in zip(new, *(level.split(sizes) for level in levels), strict=True):
                 # a part would keep the whole of it in memory
                 each.seen = tuple(level.clone() if len(new) > 1 else level for level in of_levels)
+                each.pixels = None
         return [torch.cat(level) for level in zip(*(each.seen for each in media), strict=True)]
 
 

@@ -12,10 +12,10 @@ from weaviate_prism.profiles import EMBEDDER, ModelSpec, is_fake
 
 log = logging.getLogger(__name__)
 
-Model: TypeAlias = Embedder | Reranker
+Loaded: TypeAlias = Embedder | Reranker
 
 
-def load_model(spec: ModelSpec, settings: Settings) -> Model:
+def load_model(spec: ModelSpec, settings: Settings) -> Loaded:
     """Loads it; takes seconds to minutes.
 
     Raises:

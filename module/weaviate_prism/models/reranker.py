@@ -32,14 +32,14 @@ class CrossEncoderReranker:
     def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
         self.info = replace(info, tier=tier.name)
         self._model = model
-        self.media_bytes = tier.media_bytes
+        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._activation = torch.nn.Identity() if logits else model.activation_fn
         self._messages = Messages(model, info.max_tokens)
         self._threads = forward_threads(model)
 
     def patched(self, content: Content) -> Content:
-        """See `models.base.Reranker`."""
+        """See `models.base.Model`."""
         return self._tier.patched(content)
 
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:

@@ -30,10 +30,11 @@ class Tier(Protocol):
     """One way to compute a model. `prepare` and `patched` run on any CPU thread, `forward` on the device thread."""
 
     name: str
-    media_bytes: int  # see `models.base.Embedder`
+    media_bytes: int  # see `models.base.Model`, as for the next ones
+    eyes: str
 
     def patched(self, content: Content) -> Content:
-        """See `models.base.Embedder`."""
+        """See `models.base.Model`."""
 
     def prepare(self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None) -> Prepared:
         """One input as `models.messages` made it of these contents.

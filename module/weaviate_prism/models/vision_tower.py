@@ -8,6 +8,7 @@ decoder at work beside it that was nearly half of the time on two cores. On a GP
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -33,6 +34,20 @@ class VisionTower:
         """One of its weights, whose device and dtype all have."""
         weight: torch.Tensor = self._eyes.patch_embed.proj.weight
         return weight
+
+    @property
+    def token_bytes(self) -> int:
+        """What all levels of one token take."""
+        config = self._eyes.config
+        return int((1 + len(config.deepstack_visual_indexes)) * config.out_hidden_size * self.weight.itemsize)
+
+    def fingerprint(self) -> str:
+        """Equal for towers of equal weights, settings and dtype. A tower of 0.8 GB takes half a second."""
+        seen = hashlib.sha256(self._eyes.config.to_json_string().encode())
+        for name, weight in self._eyes.state_dict().items():
+            seen.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            seen.update(weight.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+        return seen.hexdigest()
 
     def __call__(self, pixels: torch.Tensor, grids: Sequence[Grid]) -> list[torch.Tensor]:
         """[tokens, width] for the input of the language model, and the same for each of its first layers.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import Internal, Overloaded, PrismError
+from weaviate_prism.errors import Internal, PrismError
 from weaviate_prism.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ class Requests:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.in_flight = 0
-        self.bytes_in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -68,37 +67,9 @@ class Requests:
         """Counts a request that did not get as far as being worked on."""
         self._metrics.requests.labels(door, error.kind).inc()
 
-    @contextlib.contextmanager
-    def bytes_held(self, limit: int) -> Iterator[Held]:
-        """Spans the time that a request's body is held; see `Held.resize`."""
-        held = Held(self, limit)
-        try:
-            yield held
-        finally:
-            self.bytes_in_flight -= held.size
-
     async def idle(self) -> None:
         """Returns when nothing is in flight."""
         await self._idle.wait()
-
-
-class Held:
-    """The bytes of one request among those of all."""
-
-    def __init__(self, requests: Requests, limit: int) -> None:
-        self.size = 0
-        self._requests = requests
-        self._limit = limit
-
-    def resize(self, size: int) -> None:
-        """
-        Raises:
-            Overloaded: all requests together would hold more than the limit.
-        """
-        total = self._requests.bytes_in_flight + size - self.size
-        if total > self._limit:
-            raise Overloaded(f"requests of {total} bytes are being read; the limit is {self._limit} (max_queue_bytes)")
-        self._requests.bytes_in_flight, self.size = total, size
 
 
 @contextlib.contextmanager

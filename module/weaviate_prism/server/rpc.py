@@ -132,7 +132,8 @@ class Reranker(pb_grpc.RerankerServicer):
             query, documents, model=request.model, instruction=request.instruction, deadline=deadline
         )
         scores = [LOWEST_SCORE if isinstance(result, PrismError) else result for result in results]
-        response = pb.RerankResponse(scores=scores, errors=item_errors(range(len(results)), results))
+        errors = item_errors(range(len(results)), results)
+        response = pb.RerankResponse(scores=scores, errors=errors, keeps_media=engine.keeps_media(request.model))
         log_errors(response.errors, request.documents)
         return response
 

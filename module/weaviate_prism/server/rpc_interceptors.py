@@ -67,7 +67,7 @@ class ParseRequests(grpc.aio.ServerInterceptor):
         name = str(handler_call_details.method).rpartition("/")[2]
 
         async def parsed(data: bytes, context: Context) -> Any:
-            with self._door.requests.bytes_held(self._door.engine.settings.max_queue_bytes) as held:
+            with self._door.engine.bytes_held() as held:
                 try:
                     held.resize(len(data))
                     request_bytes.set(len(data))

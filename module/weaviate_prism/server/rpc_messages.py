@@ -6,22 +6,23 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from weaviate_prism import media
-from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
+from weaviate_prism.intake import check_stated, media_part
+from weaviate_prism.store import DIGEST
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.values import (
     EngineInfo,
     Fusion,
-    Image,
     Item,
     Modality,
     Part,
     Priority,
+    Stored,
     Target,
     Task,
     Text,
     Vector,
-    Video,
+    item_of,
 )
 
 TASKS = {pb.TASK_DOCUMENT: (Task.DOCUMENT, Priority.BULK), pb.TASK_QUERY: (Task.QUERY, Priority.QUERY)}
@@ -31,7 +32,6 @@ MODALITIES = {
     pb.MODALITY_VIDEO: Modality.VIDEO,
 }
 FUSIONS = {pb.FUSION_JOINT: Fusion.JOINT, pb.FUSION_MEAN: Fusion.MEAN}  # the unspecified one is the model's to choose
-NAMES = {Modality.TEXT: "a text", Modality.IMAGE: "a picture", Modality.VIDEO: "a clip"}
 LONGEST_NAME = 256
 WIRE_MODALITIES = {modality: number for number, modality in MODALITIES.items()}
 
@@ -96,7 +96,8 @@ def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
 def item(message: pb.Item) -> Item | PrismError:
     if not message.parts:
         return InvalidInput("has no parts")
-    parts, unreadable = [], []
+    parts: list[Part | Stored] = []
+    unreadable: list[tuple[str, PrismError]] = []
     for number, each in enumerate(message.parts):
         try:
             check_name(each.field)
@@ -106,23 +107,25 @@ def item(message: pb.Item) -> Item | PrismError:
             parts.append(part(each))
         except PrismError as error:
             unreadable.append((each.field, error.about(each.field or f"parts[{number}]")))
-    return Item(tuple(parts), tuple(unreadable), message.id)
+    return item_of(parts, unreadable, message.id)
 
 
-def part(message: pb.Part) -> Part:
+def part(message: pb.Part) -> Part | Stored:
     """
     Raises:
-        InvalidInput: no content, unknown content, or of another modality than stated.
-        Unsupported: a digest.
+        InvalidInput: no content, unknown content, no digest, or of another modality than stated.
     """
     content = message.WhichOneof("content")
-    if content == "digest":
-        raise Unsupported("digest: this service stores no media yet")
+    stated = modality(message)
     if content == "text":
-        check_modality(message.modality, Modality.TEXT)
+        check_stated(stated, Modality.TEXT)
         return Text(message.text, message.field)
     if content == "data":
-        return media_part(message.data, message)
+        return media_part(message.data, stated, message.field)
+    if content == "digest":
+        if not DIGEST.fullmatch(message.digest):
+            raise InvalidInput("digest: must be a SHA-256 in 64 lower-case hex digits")
+        return Stored(message.digest, message.field, stated)
     raise InvalidInput("has no content")
 
 
@@ -135,20 +138,15 @@ def check_name(name: str) -> None:
         raise TooLarge(f"a name of {len(name)} characters is over the limit of {LONGEST_NAME}")
 
 
-def media_part(data: bytes, message: pb.Part) -> Part:
-    modality = media.recognise(data)
-    if modality is None:
-        stated = MODALITIES.get(message.modality, Modality.TEXT)
-        raise InvalidInput(media.NO_MEDIA.get(stated, "neither a picture nor a clip of a known format"))
-    check_modality(message.modality, modality)
-    return (Image if modality is Modality.IMAGE else Video)(data, message.field)
+def modality(message: pb.Part) -> Modality | None:
+    """What the part is said to be, if anything.
 
-
-def check_modality(stated: pb.Modality.ValueType, found: Modality) -> None:
-    if stated not in pb.Modality.values():
-        raise InvalidInput(f"modality: {stated} is not known")
-    if stated != pb.MODALITY_UNSPECIFIED and MODALITIES[stated] is not found:
-        raise InvalidInput(f"is {NAMES[found]}, and stated as {NAMES[MODALITIES[stated]]}")
+    Raises:
+        InvalidInput: a number that this version does not know.
+    """
+    if message.modality not in pb.Modality.values():
+        raise InvalidInput(f"modality: {message.modality} is not known")
+    return MODALITIES.get(message.modality)
 
 
 def block(name: str, count: int, positions: Iterable[int], results: Sequence[Vector | PrismError]) -> pb.Block:

@@ -1,4 +1,4 @@
-"""Media inside JSON strings: base64 and data URIs to bytes, and which strings are media at all.
+"""Media inside JSON strings: base64 and data URIs to bytes, digests of stored media, and which strings are any of it.
 
 A client's string is never opened as a file or fetched, whatever it looks like, and its MIME label is ignored.
 """
@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
+from typing import Literal
 
+import msgspec
 import pybase64
 
+from weaviate_prism import intake
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, TooLarge
+from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
 from weaviate_prism.media import recognise
-from weaviate_prism.values import Image, Modality, Part, Text, Video
+from weaviate_prism.store import DIGEST
+from weaviate_prism.values import Image, Item, Modality, Part, Stored, Text, Video, item_of
 
 DATA_URI = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE | re.ASCII)
 LONGEST_LABEL = 256
 
-# SHA-256 in hex: what Weaviate stores for a blobHash, and sends as media once the object is read and written back.
-DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 URL = re.compile(r"[a-z][a-z0-9+.-]+:/.*", re.IGNORECASE | re.DOTALL)
 # Asked only of what is no media: a JPEG in base64 begins with a slash, too.
 PATH = re.compile(r"(?:~?/|\.\.?/|\\\\|[a-z]:[\\/]).*|[^,;]*\.\w{2,5}", re.IGNORECASE)
@@ -30,6 +33,10 @@ TO_STANDARD = str.maketrans("-_", "+/", string.whitespace)
 PREFIX_CHARACTERS = 128
 # The smallest pictures have one pixel and 35 bytes; shorter strings (`Qk0=`, `R0lGODlh`) are words.
 SMALLEST_MEDIA_BYTES = 32
+# A document of several parts. The beginning is looked at first: no other text costs more than that.
+MESSAGE = re.compile(r'\s*\{\s*"(?:text|image|video|media)"\s*:')
+MESSAGE_DECODER = msgspec.json.Decoder(dict[Literal["text", "image", "video", "media"], str])
+STATED = {"image": Modality.IMAGE, "video": Modality.VIDEO}
 # Programs write base64 in one piece or in lines: "/9j/ is how a JPEG begins" is a text.
 NOT_IN_DOCUMENTS = " \t-_"
 
@@ -47,7 +54,7 @@ def media_bytes(text: str, *, max_bytes: int) -> bytes:
     if not payload:
         raise InvalidInput("empty; it must be base64 or a data URI")
     _check_size(payload, max_bytes)
-    if DIGEST.fullmatch(payload):
+    if _digest(payload):
         raise InvalidInput("a SHA-256 digest, as read back from a blobHash property, not media: send the media again")
     data = _decode(payload)
     if not uri and not (data and recognise(data)):
@@ -57,8 +64,75 @@ def media_bytes(text: str, *, max_bytes: int) -> bytes:
     return data
 
 
-def document_part(text: str, settings: Settings) -> Part:
-    """A rerank document or query: media if it is a picture or clip in base64 or in a data URI, else the text itself.
+def media_part(kind: type[Image | Video], text: str, max_bytes: int, field: str = "") -> Image | Video | Stored:
+    """What is to be read as a picture or as a clip. A digest, which Weaviate sends as media once an object with a
+    blobHash property is read and written back, stands for stored ones.
+
+    Raises:
+        InvalidInput, TooLarge: as `media_bytes` does.
+    """
+    if digest := _digest(text.strip()):
+        return Stored(digest, field, Modality.IMAGE if kind is Image else Modality.VIDEO)
+    return kind(media_bytes(text, max_bytes=max_bytes), field)
+
+
+def document_item(text: str, settings: Settings) -> Item | PrismError:
+    """A rerank document or query, or why it cannot be read.
+
+    A picture or clip in base64 or in a data URI, a digest of stored media, a JSON object of a text and media, such as
+    `{"text": "a ship", "image": "iVBORw0K..."}`, or else the text itself.
+    """
+    if DIGEST.fullmatch(text):
+        return item_of([Stored(text, or_text=True)])
+    try:
+        return item_of(_message(text, settings) or [_document_part(text, settings)])
+    except PrismError as error:
+        return error
+
+
+def _message(text: str, settings: Settings) -> Sequence[Part | Stored]:
+    """The parts of a JSON object, in its order; none where the text is no such object.
+
+    Raises:
+        InvalidInput: what is in base64 is no picture, or no clip, or not the one that its key says.
+        TooLarge: media over their limit.
+    """
+    if not MESSAGE.match(text):
+        return ()
+    try:
+        fields = MESSAGE_DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return ()
+    parts: list[Part | Stored] = []
+    for key, value in fields.items():
+        try:
+            part = Text(value, key) if key == "text" else _message_media(key, value, settings)
+        except PrismError as error:
+            raise error.about(key) from None
+        if part is None:
+            return ()
+        parts.append(part)
+    return parts
+
+
+def _message_media(key: str, text: str, settings: Settings) -> Image | Video | Stored | None:
+    """None for what is meant as something else: a URL, a file name, a word."""
+    stated = STATED.get(key)
+    if digest := _digest(text):
+        return Stored(digest, key, stated)
+    is_uri = DATA_URI.match(text, 0, LONGEST_LABEL)
+    limit = settings.max_image_bytes if stated is Modality.IMAGE else settings.max_video_bytes
+    try:
+        data = media_bytes(text, max_bytes=limit)
+    except InvalidInput:
+        if is_uri:
+            raise
+        return None
+    return intake.media_part(data, stated, key) if is_uri or len(data) >= SMALLEST_MEDIA_BYTES else None
+
+
+def _document_part(text: str, settings: Settings) -> Part:
+    """Media if it is a picture or clip in base64 or in a data URI, else the text itself.
 
     Raises:
         InvalidInput: a data URI of something else.
@@ -78,6 +152,11 @@ def document_part(text: str, settings: Settings) -> Part:
             raise
         return Text(text)
     return Image(data) if kind is Modality.IMAGE else Video(data)
+
+
+def _digest(text: str) -> str:
+    """The text, in lower case, if it is a digest."""
+    return text.lower() if len(text) == 64 and DIGEST.fullmatch(text.lower()) else ""
 
 
 def _kind(text: str, start: int) -> Modality | None:

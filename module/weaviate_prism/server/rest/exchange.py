@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from weaviate_prism.admission import Held
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
 from weaviate_prism.intake import size_of
-from weaviate_prism.server.requests import DisconnectError, Held, Requests, first, run_sized
+from weaviate_prism.server.requests import DisconnectError, Requests, first, run_sized
 from weaviate_prism.tracing import traced
 from weaviate_prism.values import Item
 
@@ -48,7 +49,7 @@ def endpoint(contract: Contract[Any], engine: Engine, requests: Requests) -> Cal
         traceparent = request.headers.get("traceparent", "")
         with traced(traceparent), requests.one(f"http {contract.path}"):
             deadline = time.monotonic() + engine.settings.request_timeout
-            with requests.bytes_held(engine.settings.max_queue_bytes) as held:
+            with engine.bytes_held() as held:
                 # not held here as well: 30 MB of base64 need not wait in memory for the device
                 working = work(await read_body(request, engine.settings, deadline, held), deadline, held)
                 answer = await first(working, disconnect(request.receive))

@@ -1,7 +1,7 @@
 """POST /rerank of reranker-transformers: up to 32 documents a request, one score each in request order.
 
-Weaviate sends what it has stored under one property, so a document may be text, or the base64 of a
-picture or clip; it sends "" for null, numbers and lists, which is a valid, empty text.
+Weaviate sends what it has stored under one property, so a document may be text, the base64 of a picture or clip, or
+the digest of a blobHash; it sends "" for null, numbers and lists, which is a valid, empty text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import check_count
-from weaviate_prism.server.rest.encoding import document_part
+from weaviate_prism.server.rest.encoding import document_item
 from weaviate_prism.server.rest.errors import complete
 from weaviate_prism.server.rest.exchange import Contract, decode
 from weaviate_prism.values import Item
@@ -46,7 +46,7 @@ DECODER = msgspec.json.Decoder(RerankRequest)
 
 
 def parse(body: bytearray, settings: Settings) -> Inputs:
-    """Query and documents, each as text, picture or clip.
+    """Query and documents, each as text, picture, clip, or several of them.
 
     Raises:
         InvalidInput: not the JSON that is asked for.
@@ -55,18 +55,11 @@ def parse(body: bytearray, settings: Settings) -> Inputs:
     """
     request = decode(DECODER, body)
     check_count(len(request.documents or ()), settings)
-    documents = [item(document, settings) for document in request.documents or ()]
-    query = item(request.query, settings)
+    documents = [document_item(document, settings) for document in request.documents or ()]
+    query = document_item(request.query, settings)
     if isinstance(query, PrismError):
         raise query.about("query")
     return Inputs(query, documents)
-
-
-def item(text: str, settings: Settings) -> Item | PrismError:
-    try:
-        return Item((document_part(text, settings),))
-    except PrismError as error:
-        return error
 
 
 async def answer(inputs: Inputs, engine: Engine, deadline: float) -> bytes:

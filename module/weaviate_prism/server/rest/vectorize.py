@@ -18,10 +18,10 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
 from weaviate_prism.intake import check_count
-from weaviate_prism.server.rest.encoding import media_bytes
+from weaviate_prism.server.rest.encoding import media_part
 from weaviate_prism.server.rest.errors import complete
 from weaviate_prism.server.rest.exchange import Contract, decode, unknown_keys
-from weaviate_prism.values import Image, Item, Priority, Task, Text, Vector, Video
+from weaviate_prism.values import Image, Item, Priority, Task, Text, Vector, Video, item_of
 
 # JSON of 8 vectors of 1,024 dimensions takes 0.7 ms.
 INLINE_VECTORS = 8
@@ -78,7 +78,7 @@ def read(request: VectorizeRequest, settings: Settings) -> Iterator[tuple[str, I
 
 def media(kind: type[Image | Video], text: str, max_bytes: int) -> Item | PrismError:
     try:
-        return Item((kind(media_bytes(text, max_bytes=max_bytes)),))
+        return item_of([media_part(kind, text, max_bytes)])
     except PrismError as error:
         return error
 
