@@ -28,15 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(argv: Sequence[str]) -> int:
-    """Serves until a signal or a fault; 2 for a setting that does not parse."""
+    """Serves until a signal or a fault; 2 for settings that do not parse."""
     handler = logging.StreamHandler()
     handler.addFilter(TraceFilter())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s%(trace)s", handlers=[handler])
     try:
         settings = config.parse_command(argv, os.environ)
+        return start(settings)
     except config.SettingsError as error:
         print(f"prism serve: error: {error}", file=sys.stderr)
         return 2
+
+
+def start(settings: config.Settings) -> int:
+    """
+    Raises:
+        SettingsError: the file that they name is wrong.
+    """
     logging.getLogger().setLevel(settings.log_level.upper())
     # OpenMP's threads spin while they wait, on cores that Weaviate needs: 32 pictures took 7-49 ms each instead of
     # 11 on a busy machine. Read when torch is loaded.

@@ -14,7 +14,7 @@ import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ ENV_PREFIX = "PRISM_"
 FOREIGN_PREFIXES = ("PRISM_MODULE_",)
 
 MIB = 1024 * 1024
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 class SettingsError(ValueError):
@@ -56,18 +58,24 @@ class Settings:
         "", "PEM file with the authorities whose client certificates the gRPC port asks for; empty asks for none."
     )
 
+    config: str = setting("", "TOML file of profiles: models under names of their own, with options; empty for none.")
     embedder: str = setting(
-        "scenes-embedder",
-        "Embedding model: a bundled name, a directory, a hub id, `fake[:ms_per_batch,ms_per_item]`, or `none`.",
+        "",
+        "Default embedding model: a bundled name, a directory, a hub id, `fake[:ms_per_batch,ms_per_item]`, or `none`; "
+        "empty for the first of the config, without one `scenes-embedder`.",
     )
     embedder_revision: str = setting("", "Commit of the embedder on the hub; empty for its default branch.")
-    reranker: str = setting("scenes-reranker", "Cross-encoder for reranking; same forms as the embedder.")
+    reranker: str = setting(
+        "",
+        "Default cross-encoder for reranking, same forms; empty for the first of the config, without one "
+        "`scenes-reranker`.",
+    )
     reranker_revision: str = setting("", "Commit of the reranker on the hub; empty for its default branch.")
     trust_remote_code: tuple[str, ...] = setting(
         (), "Comma list of `repository@commit` whose own Python code may run; both must match."
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where models run; auto takes CUDA if it is there.")
-    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+    dtype: Dtype = setting(  # noqa: RUF009 - as all others; Ruff does not look behind the name of the literal
         "auto", "Precision of weights; auto is bfloat16 on CUDA, float32 on CPU."
     )
 
@@ -118,7 +126,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.video_frames % 2:
             raise SettingsError(f"--video-frames: must be even (models pair frames), not {self.video_frames}")
-        if self.embedder == self.reranker == "none":
+        if self.embedder == self.reranker == "none" and not self.config:
             raise SettingsError("nothing to serve: --embedder and --reranker are both none")
         if bool(self.tls_cert) != bool(self.tls_key):
             given, lacking = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")

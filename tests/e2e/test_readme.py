@@ -10,10 +10,12 @@ import base64
 import contextlib
 import io
 import json
+import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,7 @@ CURL = block("curl ")
 MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
 COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip("), block("multi2vec_voyageai(")]
 SEARCH = block("films.query")
+PROFILES = block("[profiles.")
 # Executed by native/test_readme.py
 NATIVE = (
     "prism weaviate build  #",
@@ -45,7 +48,8 @@ NATIVE = (
 
 
 def test_no_block_is_without_a_test() -> None:
-    tested = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES)
+    tested = (*serving, *COLLECTIONS, SEARCH, *map(block, NATIVE))
     assert [each for each in BLOCKS if each not in tested] == []
 
 
@@ -99,12 +103,26 @@ def run(line: str) -> str:
 def test_prism_serve_takes_its_flags_and_serves() -> None:
     program, command, *flags = shlex.split(SERVE.replace("\\\n", " "))
     assert (program, command) == ("prism", "serve")
-    settings, bundled = config.parse_command(flags, {}), config.Settings()
-    hub = {settings.embedder: bundled.embedder, settings.reranker: bundled.reranker}
+    settings = config.parse_command(flags, {})
+    hub = {settings.embedder: BUNDLED[1], settings.reranker: BUNDLED[3]}
     assert all("/" in name for name in hub)
     with Subprocess(*(hub.get(flag, flag) for flag in flags)) as running, running.ready() as http:
         assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
         running.wait_for(rf"listening on http://{settings.host}:")
+
+
+def test_prism_serve_takes_the_file_of_profiles(tmp_path: Path) -> None:
+    file, example = tmp_path / "prism.toml", PROFILES
+    for kind, bundled in (("embedder", "scenes-embedder"), ("reranker", "scenes-reranker")):
+        example = re.sub(rf'^{kind} = "Qwen/.*"$', f'{kind} = "{bundled}"', example, flags=re.MULTILINE)
+    file.write_text(example)
+    with Subprocess("--config", str(file), "--embedder", "", "--reranker", "") as running, running.ready() as http:
+        assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
+        profiles = {each["name"]: each for each in http.get("/meta").json()["profiles"]}
+        assert list(profiles) == re.findall(r"^\[profiles\.(.*?)\]", PROFILES, re.MULTILINE)
+        assert [name for name, profile in profiles.items() if profile["default"]] == ["films", "judge"]
+        for name in profiles:
+            running.wait_for(rf"profile {name}: (embedder|reranker) scenes-")
 
 
 def test_make_has_the_targets() -> None:

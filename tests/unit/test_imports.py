@@ -19,11 +19,11 @@ LAYERS = (
     ("server.app",),
     ("server",),
     ("engine",),
-    ("vectorizing", "reranking"),
+    ("catalog", "vectorizing", "reranking"),
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
-    ("values", "errors", "lru", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
+    ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.
@@ -33,6 +33,7 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
+    "safetensors": ("models", "bundled"),
     "huggingface_hub": ("models",),
     "grpc": ("server.rpc", "v1"),
     "grpc_health": ("server.rpc",),

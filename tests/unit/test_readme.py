@@ -11,6 +11,7 @@ import pytest
 from unit.test_imports import LAYERS, PACKAGE
 from weaviate_prism.config import Settings, env_of, flag_of, show
 from weaviate_prism.models import command, table
+from weaviate_prism.profile_file import KEYS
 from weaviate_prism.server.rest.routes import CONTRACTS
 from weaviate_prism.weaviate.server import STOCK_MODULES
 
@@ -48,6 +49,12 @@ def models_table() -> str:
 
 def test_the_models_table_is_the_table() -> None:
     assert models_table() in README, f"put this into README.md:\n{models_table()}"
+
+
+def test_the_table_of_profiles_has_every_key() -> None:
+    section = README.partition("## Profiles\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(KEYS)
 
 
 def pipeline() -> list[str]:

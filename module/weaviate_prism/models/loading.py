@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
-from weaviate_prism.config import Settings
+from weaviate_prism.config import Dtype, Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.models.trust import is_trusted, require_own_code
+from weaviate_prism.profiles import ModelSpec, own_name
 from weaviate_prism.values import Modality
 
 log = logging.getLogger(__name__)
@@ -72,8 +74,7 @@ def source_of(name: str, revision: str, settings: Settings) -> Source:
     directory = BUNDLED.get(name, Path(name))
     location = name
     if directory.is_dir():
-        location, revision = str(directory), fingerprint(directory)
-        name = name if name in BUNDLED else directory.resolve().name
+        location, revision, name = str(directory), fingerprint(directory), own_name(name)
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"
@@ -124,10 +125,31 @@ def device_of(settings: Settings) -> str:
     return "cuda" if available and settings.device != "cpu" else "cpu"
 
 
-def dtype_of(settings: Settings, device: str) -> torch.dtype:
-    if settings.dtype == "auto":
+def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
+    if wanted == "auto":
         return torch.bfloat16 if device == "cuda" else torch.float32
-    return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def set_pixels(spec: ModelSpec, model: Any) -> None:
+    """Gives pictures the budget of the spec, if it has one; what it leaves open is the model's own.
+
+    Set on the processor: as an option of loading, Sentence Transformers hands it on with every picture, deprecated.
+
+    Raises:
+        ModelError: the model has no such budget, or is left none.
+    """
+    if not spec.min_pixels and not spec.max_pixels:
+        return
+    processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
+    size = getattr(processor, "size", None)
+    least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
+    if processor is None or not least or not most:
+        raise ModelError(f"{spec.name}: its pictures have no min_pixels and max_pixels")
+    least, most = spec.min_pixels or least, spec.max_pixels or most
+    if least > most:
+        raise ModelError(f"{spec.name}: min_pixels {least} are more than max_pixels {most}")
+    processor.size = SizeDict(shortest_edge=least, longest_edge=most)
 
 
 def modalities_of(model: Any) -> frozenset[Modality]:

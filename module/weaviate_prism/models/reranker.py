@@ -17,12 +17,14 @@ from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
 from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Tier, batches, fastest, samples
 from weaviate_prism.models.trust import refused_by_name
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
 
 
@@ -80,17 +82,20 @@ class CrossEncoderReranker:
         return self._messages.text(contents[0])
 
 
-def load(settings: Settings) -> CrossEncoderReranker:
-    """Loads the reranker that the settings name.
+def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
+    """Loads a reranker; takes seconds to minutes.
 
     Raises:
-        ModelError: see `models.loading` and `models.completing`; or it cannot read pairs, or gives more than one score.
+        ModelError: see `models.loading`, `models.memory`, `models.completing`; or it cannot read pairs, or gives more
+            than one score.
     """
-    source = loading.source_of(settings.reranker, settings.reranker_revision, settings)
+    source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(settings, device)
+    dtype = loading.dtype_of(spec.dtype, device)
+    check_room(source.name, source.location, source.revision, dtype, device)
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs={"dtype": dtype}, **whole.options())
+    loading.set_pixels(spec, model)
     try:
         model.preprocess([("a query", "a document")])
     except (ValueError, TypeError) as error:  # such as a chat template without a place for them
