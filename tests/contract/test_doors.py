@@ -13,6 +13,7 @@ from contract import test_rpc_vectorize as rpc
 from contract.doors import DOORS, RERANKERS, Door
 from contract.running import InProcess, recorded
 from contract.samples import b64, picture
+from contract.test_vectorize import refused
 from weaviate_prism.models.fake import FAIL
 from weaviate_prism.server.rest.routes import CONTRACTS
 from weaviate_prism.v1 import prism_pb2 as pb
@@ -218,7 +219,13 @@ def test_what_is_sent_where_nobody_chose_is_the_default(http: httpx.Client, name
 def test_probes_and_meta_answer_with_a_model_in_the_address(http: httpx.Client) -> None:
     for path in ("/.well-known/live", "/.well-known/ready"):
         assert http.get(f"/p/fake{path}").status_code == 204
-    assert http.get("/p/some/name/meta").json() == http.get("/meta").json()
+    assert http.get("/p/fake/meta").json() == http.get("/meta").json()
+
+
+def test_probes_tell_an_address_with_an_unknown_profile(http: httpx.Client) -> None:
+    for path in ("/.well-known/ready", "/meta"):
+        assert refused(http.get(f"/p/some/name{path}"), 404) == "model 'some/name' is not known; known are 'fake'"
+    assert http.get("/p/some/name/.well-known/live").status_code == 204
 
 
 @pytest.mark.parametrize("path", ["/p/vectorize", "/p//vectorize", "/p/fake", "/p/fake/nowhere", "/p/fake/metrics"])

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Unavailable
+from weaviate_prism.server.rest.exchange import PROFILE
 
 LIVE, READY = PROBES = ("/.well-known/live", "/.well-known/ready")
 META = "/meta"
@@ -27,12 +28,19 @@ def routes(engine: Engine, notes: Sequence[str]) -> list[Route]:
     async def live(request: Request) -> Response:
         return Response(status_code=204)
 
+    def check_profile(request: Request) -> None:
+        """A wrong address is told when Weaviate starts, not by its first object."""
+        if name := request.scope.get(PROFILE):
+            engine.profiles.find(name)
+
     async def ready(request: Request) -> Response:
+        check_profile(request)
         if not engine.ready():
             raise Unavailable("not ready: models are loading, or the service is shutting down")
         return Response(status_code=204)
 
     async def meta(request: Request) -> Response:
+        check_profile(request)
         told = {**msgspec.to_builtins(engine.info(), order="deterministic"), "notes": notes}
         return Response(msgspec.json.encode(told), media_type="application/json")
 
