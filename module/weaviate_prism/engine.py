@@ -45,6 +45,7 @@ class Engine:
         self.metrics = metrics or Metrics()
         self._models: Models | None = None
         self._ready = False
+        self._clips_refused = ""
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[str] = self._loop.create_future()
         self._stages = Stages(settings, self.metrics, self._fail_from_thread)
@@ -99,7 +100,15 @@ class Engine:
 
     def info(self) -> EngineInfo:
         models = [model.info for _, model in self._models.by_kind()] if self._models else []
-        return EngineInfo(__version__, self.ready(), models, self.settings.limits())
+        return EngineInfo(
+            __version__,
+            self.ready(),
+            models,
+            self.settings.limits(),
+            request_timeout=self.settings.request_timeout,
+            media_store=bool(self.settings.media_store),
+            clips_refused=self._clips_refused,
+        )
 
     # -- work ---------------------------------------------------------------------------------
 
@@ -237,6 +246,7 @@ class Engine:
             try:
                 await asyncio.to_thread(video.import_torchcodec)
             except Unsupported as error:
+                self._clips_refused = error.message
                 log.warning("clips will be refused: %s", error.message)
 
 

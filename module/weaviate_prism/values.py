@@ -171,3 +171,6 @@ class EngineInfo:
     ready: bool
     models: Sequence[ModelInfo]
     limits: dict[str, int] = field(default_factory=dict)
+    request_timeout: float = 0.0  # seconds
+    media_store: bool = False  # whether media of blobHash properties are kept
+    clips_refused: str = ""  # why, where clips cannot be decoded

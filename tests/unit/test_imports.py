@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "module" / "weaviate_prism"
 # From the top down: a module imports from its own layer or one below, never from above.
 LAYERS = (
     ("cli",),
-    ("demo",),
+    ("demo", "check"),
     ("server.app",),
     ("server",),
     ("engine",),
@@ -33,12 +33,12 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
-    "grpc": ("server.rpc", "v1"),
+    "grpc": ("server.rpc", "check.service", "v1"),
     "grpc_health": ("server.rpc",),
     "grpc_reflection": ("server.rpc",),
     "starlette": ("server",),
     "uvicorn": ("server",),
-    "weaviate": ("weaviate", "demo"),
+    "weaviate": ("weaviate", "demo", "check"),
 }
 
 HEAVY = {"torch", "transformers", "sentence_transformers", "grpc", "starlette", "uvicorn", "weaviate", "numpy"}
@@ -103,7 +103,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert modules_after("import weaviate_prism") - modules_after("pass") == {"weaviate_prism"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"], ["weaviate", "build", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["weaviate", "build", "--help"], ["check", "--help"]]
+)
 def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) -> None:
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
     assert "weaviate_prism.cli" in loaded

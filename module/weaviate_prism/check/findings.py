@@ -1,0 +1,37 @@
+"""What a check has found out, and the cure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Level(enum.StrEnum):
+    """How bad it is."""
+
+    GREEN = "green"  # as it should be
+    YELLOW = "yellow"  # may be meant, or cannot be told from outside
+    RED = "red"  # something fails, or is silently wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    check: str  # its name, for machines and manuals: `base-url`
+    about: str  # "Prism", "Weaviate", a collection, or a collection's vector: "Film.looks"
+    says: str
+    cure: str = ""  # nothing where all is well
+
+
+def green(check: str, about: str, says: str) -> Finding:
+    return Finding(Level.GREEN, check, about, says)
+
+
+def yellow(check: str, about: str, says: str, cure: str) -> Finding:
+    return Finding(Level.YELLOW, check, about, says, cure)
+
+
+def red(check: str, about: str, says: str, cure: str) -> Finding:
+    return Finding(Level.RED, check, about, says, cure)

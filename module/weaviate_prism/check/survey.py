@@ -1,0 +1,94 @@
+"""One bounded look at a collection's objects: which have no vector, and a few to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from weaviate_prism.check.database import Database, Stored
+from weaviate_prism.check.schema import Collection
+
+# Objects that are read of a collection. UUIDs are mostly random, so the first ones are a sample.
+MOST_OBJECTS = 10_000
+MOST_TENANTS = 10
+# Objects without a vector that are named, and looked at more closely.
+NAMED = 5
+COMPARED = 8
+
+
+@dataclass
+class Seen:
+    """What the objects of a collection are like, for one vector."""
+
+    bare: int = 0  # objects without it
+    first: list[tuple[str, str]] = field(default_factory=list)  # tenant and id of the first of those
+    chosen: list[tuple[str, Stored]] = field(default_factory=list)  # tenant and object, spread over all that have it
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Of a collection."""
+
+    total: int  # objects in the tenants that were looked at
+    read: int  # of those, in the order of their UUIDs
+    seen: Mapping[str, Seen]  # by the vector's name
+    tenants: tuple[int, int] | None = None  # looked at, of all; None where there are none
+
+    def scope(self) -> str:
+        """For people: what was looked at."""
+        objects = (
+            f"{self.read} objects" if self.read == self.total else f"the first {self.read} of {self.total} objects"
+        )
+        return f"{objects} of {self.tenants[0]} of {self.tenants[1]} tenants" if self.tenants else objects
+
+
+def survey(database: Database, collection: Collection) -> Survey:
+    """Reads vectors, no properties. Tenants that sleep are left asleep."""
+    if not collection.multi_tenant:
+        total = database.count(collection.name, "")
+        objects = (("", each) for each in database.vectors(collection.name, ""))
+        return summarise(collection, objects, total)
+    names, of_all = database.tenants(collection.name, MOST_TENANTS)
+    total = sum(database.count(collection.name, name) for name in names)
+    objects = ((name, each) for name in names for each in database.vectors(collection.name, name))
+    return summarise(collection, objects, total, (len(names), of_all))
+
+
+def summarise(
+    collection: Collection,
+    objects: Iterable[tuple[str, Stored]],
+    total: int,
+    tenants: tuple[int, int] | None = None,
+) -> Survey:
+    """Of objects with their tenants; takes no more than MOST_OBJECTS of them."""
+    seen = {vector.name: Seen() for vector in collection.vectors}
+    step = max(1, min(total, MOST_OBJECTS) // COMPARED)
+    read = 0
+    for tenant, each in islice(objects, MOST_OBJECTS):
+        for name, found in seen.items():
+            _add(found, tenant, each, name, read, step)
+        read += 1
+    return Survey(max(total, read), read, seen, tenants)
+
+
+def _add(found: Seen, tenant: str, stored: Stored, name: str, number: int, step: int) -> None:
+    # where the object at a step has no vector, the next one that has stands in for it
+    due = len(found.chosen) <= number // step and len(found.chosen) < COMPARED
+    if not has(stored.vectors.get(name)):
+        found.bare += 1
+        if len(found.first) < NAMED:
+            found.first.append((tenant, stored.id))
+    elif due:
+        found.chosen.append((tenant, stored))
+
+
+def has(vector: Any) -> bool:
+    return vector is not None and len(vector) > 0
+
+
+def by_tenant(pairs: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
+    """The second ones of all pairs with the same tenant."""
+    for tenant in dict.fromkeys(tenant for tenant, _ in pairs):
+        yield tenant, [each for owner, each in pairs if owner == tenant]
