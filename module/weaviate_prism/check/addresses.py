@@ -12,11 +12,9 @@ from weaviate_prism.check.known import MODULES, Module
 from weaviate_prism.check.schema import Collection
 
 CHECK = "base-url"
-ANEW = (
-    "a vectorizer's config cannot be changed: create the collection anew and copy its objects "
-    '(README, "Two ways in", has the lines)'
-)
-CHANGE = "change it with `collection.config.update(reranker_config=...)`"
+# A vectorizer's config cannot be changed.
+ANEW = 'in a new collection, to which the objects are copied (README, "Two ways in")'
+CHANGE = "with collection.config.update(reranker_config=...)"
 
 
 def origin(url: str) -> str:
@@ -65,21 +63,26 @@ def _module(
         yield _address(about, f"{name}'s {key} {shown(url)}", url, module, ours, how)
     if module.public and not named:
         says = f"{name} names no {module.urls[0]}: everything goes to {module.public}"
-        yield red(CHECK, about, says, f"name Prism's address in {module.urls[0]}; {how}")
+        yield red(CHECK, about, says, f"name Prism's address in {module.urls[0]}, {how}")
 
 
 def _address(about: str, what: str, url: str, module: Module, ours: Sequence[str], how: str) -> Finding:
     try:
         there = origin(url)
     except ValueError:
-        return red(CHECK, about, f"{what} is not a URL", f"{ours[-1]} is; {how}")
+        return red(CHECK, about, f"{what} is not a URL", f"name {shown(ours[-1])}, {how}")
     if module.public and there == origin(module.public):
         says = f"{what} is the public service, which Weaviate stores where a collection names none: data go there"
-        return red(CHECK, about, says, f"name Prism's address; {how}")
+        return red(CHECK, about, says, f"name Prism's address, {how}")
     if there not in {origin(each) for each in ours}:
         says = f"{what} is not {' or '.join(shown(each) for each in ours)}: not checked further"
-        return yellow(CHECK, about, says, f"if that is this Prism, say so with --seen-as {shown(there)}; if not, {how}")
+        return yellow(
+            CHECK,
+            about,
+            says,
+            f"if that is this Prism, say so with --seen-as {there}; if it should be, name Prism's address, {how}",
+        )
     if url.endswith("/"):
         says = f"{what} ends with a slash: Weaviate asks for {shown(url)}/..., which Prism takes, but few proxies do"
-        return yellow(CHECK, about, says, f"leave the slash out (weaviate-client adds one to a bare host); {how}")
+        return yellow(CHECK, about, says, f"leave the slash out, {how} (weaviate-client adds one to a bare host)")
     return green(CHECK, about, f"{what} is this Prism")

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from weaviate.exceptions import WeaviateBaseError
 
 from weaviate_prism.check import addresses, blob_hash, fields, modules, schema, serving, vectors
-from weaviate_prism.check.database import CheckError, Database
+from weaviate_prism.check.database import Database
 from weaviate_prism.check.findings import Finding, green, red
 from weaviate_prism.check.known import MODULES, RERANKERS, VECTORIZERS
+from weaviate_prism.check.reaching import CheckError
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import Service
 from weaviate_prism.check.survey import survey
@@ -85,7 +86,7 @@ def uses(collection: Collection) -> Iterator[Finding]:
     named = sorted(collection.rerankers)
     if len(named) > 1:
         says = f"{' and '.join(named)} are both named: Weaviate takes one of them by chance"
-        yield red("reranker", collection.name, says, f"name one; {addresses.CHANGE}")
+        yield red("reranker", collection.name, says, f"name one, {addresses.CHANGE}")
     for name in named:
         part = "" if name in RERANKERS else ": Prism has no part in it"
         yield green("reranker", collection.name, f"{name} reranks{part}")

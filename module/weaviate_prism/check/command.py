@@ -27,12 +27,13 @@ def run(argv: Sequence[str]) -> int:
     import httpx
     from weaviate.exceptions import WeaviateBaseError
 
-    from weaviate_prism.check.database import CheckError
+    from weaviate_prism.check.addresses import shown
+    from weaviate_prism.check.reaching import CheckError
 
     try:
         found = report(options)
     except (CheckError, WeaviateBaseError, httpx.HTTPError, grpc.RpcError) as error:
-        print(f"prism check: error: {error}", file=sys.stderr)
+        print(f"prism check: error: {shown(str(error))}", file=sys.stderr)
         return 2
     return int(any(each.level == "red" for each in found))
 

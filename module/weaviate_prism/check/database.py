@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
@@ -14,6 +13,9 @@ from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.collections import Collection as Handle
 from weaviate.exceptions import WeaviateBaseError
 
+from weaviate_prism.check import reaching
+from weaviate_prism.check.reaching import CheckError
+
 SECONDS = 60.0
 AWAKE = ("ACTIVE", "HOT")
 
@@ -21,17 +23,12 @@ Vectors: TypeAlias = Mapping[str, Any]
 """Of one object, by name: lists of floats, or lists of such lists."""
 
 
-class CheckError(RuntimeError):
-    """There is nothing to report on: a service does not answer; the message names it and its flag or variable."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object: its id, and its vectors or properties, as asked for."""
+    """An object."""
 
     id: str
     vectors: Vectors
-    properties: Mapping[str, Any]
 
 
 class Database:
@@ -78,19 +75,13 @@ class Database:
         """All objects with their vectors, in the order of their UUIDs."""
         stored = self._handle(collection, tenant).iterator(include_vector=True, return_properties=[])
         for each in stored:
-            yield Stored(str(each.uuid), each.vector, {})
+            yield Stored(str(each.uuid), each.vector)
 
-    def properties(self, collection: str, tenant: str, ids: Sequence[str], names: Sequence[str]) -> list[Stored]:
-        """Some properties of some objects, media too; without those that are null."""
-        if not ids:
-            return []
-        found = self._handle(collection, tenant).query.fetch_objects_by_ids(
-            [uuid.UUID(each) for each in ids], limit=len(ids), return_properties=list(names)
-        )
-        return [
-            Stored(str(each.uuid), {}, {name: value for name, value in each.properties.items() if value is not None})
-            for each in found.objects
-        ]
+    def properties(self, collection: str, tenant: str, uuid: str, names: Sequence[str]) -> Mapping[str, Any]:
+        """Some properties of an object, media too; without those that are null."""
+        query = self._handle(collection, tenant).query
+        found = query.fetch_object_by_id(uuid, return_properties=list(names))
+        return {name: value for name, value in found.properties.items() if value is not None} if found else {}
 
     def _handle(self, collection: str, tenant: str) -> Handle[Any, Any]:
         handle = self._client.collections.use(collection)
@@ -111,6 +102,8 @@ class Database:
     def _connected(self) -> weaviate.WeaviateClient:
         parts, (host, _, port) = urlsplit(self.url), self._grpc.rpartition(":")
         secure = parts.scheme == "https"
+        if not reaching.answers(self._grpc, secure):
+            raise CheckError(f"no Weaviate answers at {self._grpc} (--weaviate-grpc)")
         try:
             return weaviate.connect_to_custom(
                 parts.hostname or "",
@@ -124,4 +117,4 @@ class Database:
                 skip_init_checks=True,  # they ask the package index for a newer client
             )
         except (WeaviateBaseError, ValueError) as error:
-            raise CheckError(f"no Weaviate answers at {self._grpc} (--weaviate-grpc): {error}") from None
+            raise CheckError(f"no Weaviate answers at {self.url} (--weaviate): {error}") from None

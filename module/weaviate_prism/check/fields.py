@@ -31,7 +31,7 @@ def findings(collection: Collection) -> Iterator[Finding]:
             wrong = list(_of_lists(collection, vector, about))
             fields = ", ".join(vector.all_fields())
             yield from wrong or [green(CHECK, about, f"{vector.module} reads {fields}")]
-    if ours:
+    if any(VECTORIZERS[vector.module].lists for vector in ours):
         yield from _unread(collection)
 
 
@@ -44,7 +44,7 @@ def unreadable(collection: Collection, vector: Vector, modalities: Sequence[str]
     for key, modality in FIELD_LISTS.items():
         if key in VECTORIZERS[vector.module].lists and vector.fields(key) and modality not in modalities:
             says = f"{key} {', '.join(vector.fields(key))}: the loaded model reads only {', '.join(modalities)}"
-            cure = f"serve a model that reads {modality} (prism serve --embedder), or leave the fields out; {ANEW}"
+            cure = f"serve a model that reads {modality} (prism serve --embedder), or leave the fields out, {ANEW}"
             yield red(CHECK, collection.label(vector), says, cure)
 
 
@@ -52,14 +52,14 @@ def _of_lists(collection: Collection, vector: Vector, about: str) -> Iterator[Fi
     lists = VECTORIZERS[vector.module].lists
     if not any(vector.fields(key) for key in lists):
         says = f"{vector.module} names no property in {', '.join(lists)}: objects get no vector, and no error"
-        yield red(CHECK, about, says, f"name the properties; {ANEW}")
+        yield red(CHECK, about, says, f"name the properties, {ANEW}")
     for key in lists:
         for name in vector.fields(key):
             yield from _field(collection, key, name, about)
     for key in (*UNSUPPORTED_LISTS, *FIELD_LISTS):
         if key not in lists and vector.config.get(key):
             says = f"{key} is nothing that {vector.module} can have from Prism"
-            yield red(CHECK, about, says, f"leave it out, or take another module; {ANEW}")
+            yield red(CHECK, about, says, f"leave it out, or take another module, {ANEW}")
 
 
 def _field(collection: Collection, key: str, name: str, about: str) -> Iterator[Finding]:
@@ -69,10 +69,10 @@ def _field(collection: Collection, key: str, name: str, about: str) -> Iterator[
         alike = next((each for each in collection.types if each.lower() == name.lower()), None)
         hint = f'it is called "{alike}"' if alike else f"there are {', '.join(sorted(collection.types))}"
         says = f'{key}: the collection has no property "{name}", so it is never sent'
-        yield red(CHECK, about, says, f"{hint}; add the property, or {ANEW}")
+        yield red(CHECK, about, says, f"{hint}: name that {ANEW}, or add the property")
     elif found not in wanted:
         says = f'{key}: property "{name}" is of type {found}, which the module leaves out'
-        yield red(CHECK, about, says, f"it must be {' or '.join(wanted)}; {ANEW}")
+        yield red(CHECK, about, says, f"make it {' or '.join(wanted)}, {ANEW}")
 
 
 def _unread(collection: Collection) -> Iterator[Finding]:
@@ -82,20 +82,20 @@ def _unread(collection: Collection) -> Iterator[Finding]:
     if names := [name for name in collection.media() if name not in read]:
         says = f"no vector is made of {', '.join(names)}"
         yield yellow(
-            CHECK, collection.name, says, f"fine if meant so; else list them in imageFields or videoFields; {ANEW}"
+            CHECK, collection.name, says, f"fine if meant so; else list them in imageFields or videoFields, {ANEW}"
         )
 
 
 def _of_text_module(collection: Collection, vector: Vector, about: str) -> Iterator[Finding]:
     if vector.config.get("vectorizeClassName", True):
         says = f'every text begins with the collection\'s name, "{collection.name}", which moves all vectors'
-        yield yellow(NAMES, about, says, f"set vectorizeClassName (vectorize_collection_name) to false; {ANEW}")
+        yield yellow(NAMES, about, says, f"set vectorizeClassName (vectorize_collection_name) to false, {ANEW}")
     else:
         yield green(NAMES, about, "texts are sent without the collection's name")
     chosen = vector.config.get("properties") or collection.types
     skipped = collection.skipped.get(vector.module, frozenset())
     if media := [name for name in collection.media() if name in chosen and name not in skipped]:
         says = f"the base64 of {', '.join(media)} becomes part of the text"
-        yield red(CHECK, about, says, f"name the texts in properties (source_properties); {ANEW}")
+        yield red(CHECK, about, says, f"name the texts in properties (source_properties), {ANEW}")
     else:
         yield green(CHECK, about, f"{vector.module} reads no media")

@@ -10,7 +10,7 @@ import grpc
 import httpx
 import numpy as np
 
-from weaviate_prism.check.database import CheckError
+from weaviate_prism.check.reaching import CheckError, channel
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 from weaviate_prism.values import Vector
@@ -47,14 +47,7 @@ class Service:
             CheckError
         """
         self._http = httpx.Client(headers=self._headers, timeout=SECONDS)
-        target = self.address.removeprefix(TLS)
-        # vectors of a picture come back small, clips go in large
-        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        self._channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
-            if self.address.startswith(TLS)
-            else grpc.insecure_channel(target, options)
-        )
+        self._channel = channel(self.address.removeprefix(TLS), tls=self.address.startswith(TLS))
         self.meta = self._meta()
         return self
 

@@ -13,7 +13,8 @@ ABOUT = "Prism"
 MODULE_SECONDS = 50.0
 # Weaviate allows a probe this long.
 PROBE_SECONDS = 0.5
-SMALL = (Settings().embedder, Settings().reranker, "fake")
+FAKE = "fake"
+SMALL = (Settings().embedder, Settings().reranker, FAKE)
 
 
 def findings(meta: Mapping[str, Any], ready: bool, probe_seconds: float) -> Iterator[Finding]:
@@ -34,7 +35,7 @@ def findings(meta: Mapping[str, Any], ready: bool, probe_seconds: float) -> Iter
         yield green("ready", ABOUT, f"Prism {meta.get('version')} is ready and serves {names}")
     for model in models:
         yield _device(model)
-    if any("video" in model.get("modalities", ()) for model in models):
+    if any("video" in model.get("modalities", ()) for model in models if not model["name"].startswith(FAKE)):
         yield _clips(str(meta.get("clips_refused", "")))
     yield _timeout(float(meta.get("request_timeout") or MODULE_SECONDS))
 
@@ -65,5 +66,5 @@ def _timeout(seconds: float) -> Finding:
             "over 60 s Weaviate's --write-timeout, too, and a client's timeouts"
         )
         return yellow("timeouts", ABOUT, says, cure)
-    says = f"Prism answers within {seconds:g} s, before Weaviate's default of {MODULE_SECONDS:g} s is over; {unseen}"
-    return green("timeouts", ABOUT, f"{says}, and weaviate-client gives up queries after 30 s unless told otherwise")
+    says = f"Prism answers within {seconds:g} s, Weaviate by default waits {MODULE_SECONDS:g} s; {unseen}"
+    return green("timeouts", ABOUT, f"{says}; weaviate-client gives up queries after 30 s if not told otherwise")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -38,9 +38,9 @@ class Survey:
 
     def scope(self) -> str:
         """For people: what was looked at."""
-        objects = (
-            f"{self.read} objects" if self.read == self.total else f"the first {self.read} of {self.total} objects"
-        )
+        objects = count(self.read)
+        if self.read < self.total:
+            objects = f"the first {self.read} of {count(self.total)} (in the order of UUIDs)"
         return f"{objects} of {self.tenants[0]} of {self.tenants[1]} tenants" if self.tenants else objects
 
 
@@ -84,11 +84,9 @@ def _add(found: Seen, tenant: str, stored: Stored, name: str, number: int, step:
         found.chosen.append((tenant, stored))
 
 
+def count(objects: int) -> str:
+    return f"{objects} object" if objects == 1 else f"{objects} objects"
+
+
 def has(vector: Any) -> bool:
     return vector is not None and len(vector) > 0
-
-
-def by_tenant(pairs: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
-    """The second ones of all pairs with the same tenant."""
-    for tenant in dict.fromkeys(tenant for tenant, _ in pairs):
-        yield tenant, [each for owner, each in pairs if owner == tenant]

@@ -16,7 +16,7 @@ from weaviate_prism.check.findings import Finding, green, red, yellow
 from weaviate_prism.check.known import VECTORIZERS
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import RefusedError, Service
-from weaviate_prism.check.survey import Seen, Survey, by_tenant
+from weaviate_prism.check.survey import NAMED, Seen, Survey, count
 from weaviate_prism.values import Vector as Row
 
 BARE = "without-vector"
@@ -45,10 +45,12 @@ class Comparison:
 def bare(collection: Collection, vector: Vector, survey: Survey, database: Database) -> Finding:
     """About the objects without this vector."""
     about, seen = collection.label(vector), survey.seen[vector.name]
+    if not survey.read:
+        return green(BARE, about, f"no objects yet in {survey.scope()}" if survey.tenants else "no objects yet")
     if not seen.bare:
-        return green(BARE, about, f"{survey.scope()} looked at: all have a vector")
+        return green(BARE, about, f"all of {survey.scope()} have a vector")
     names = ", ".join(f"{id} of tenant {tenant}" if tenant else id for tenant, id in seen.first)
-    says = f"{seen.bare} of {survey.scope()} have no vector, so no vector search finds them: {names}"
+    says = f"{seen.bare} of {survey.scope()} without a vector, which no vector search finds: {names}"
     more = ", ..." if seen.bare > len(seen.first) else ""
     if anything(collection, vector, seen, database):
         return red(BARE, about, f"{says}{more}", IMPORT)
@@ -59,10 +61,7 @@ def bare(collection: Collection, vector: Vector, survey: Survey, database: Datab
 def anything(collection: Collection, vector: Vector, seen: Seen, database: Database) -> bool:
     """Whether one of the first objects without this vector has something that it could be made of."""
     names = readable(collection, vector)
-    for tenant, ids in by_tenant(seen.first):
-        if any(each.properties for each in database.properties(collection.name, tenant, ids, names)):
-            return True
-    return False
+    return any(database.properties(collection.name, tenant, uuid, names) for tenant, uuid in seen.first)
 
 
 def readable(collection: Collection, vector: Vector) -> list[str]:
@@ -80,16 +79,18 @@ def compared(
         path: prefix of Prism's paths in the collection's address.
     """
     about, chosen = collection.label(vector), survey.seen[vector.name].chosen
+    if not chosen:
+        return green(MODEL, about, "no vectors to compare with the loaded model's")
     if vector.module not in embedding.COMPARED:
         cure = f"nothing to cure: this command can make vectors again only for {', '.join(embedding.COMPARED)}"
         return yellow(MODEL, about, f"vectors of {vector.module} are not compared with the loaded model's", cure)
     names = readable(collection, vector)
     make = partial(embedding.embed, service, vector, path, collection.name)
-    comparisons: list[Comparison] = []
-    for tenant, objects in by_tenant(chosen):
-        stored = {each.id: each.vectors[vector.name] for each in objects}
-        found = database.properties(collection.name, tenant, list(stored), names)
-        comparisons += [compare(make, each.id, stored[each.id], each.properties) for each in found]
+    comparisons = []
+    for tenant, each in chosen:
+        # one at a time: of several with clips, the answer may be too large for gRPC
+        properties = database.properties(collection.name, tenant, each.id, names)
+        comparisons.append(compare(make, each.id, each.vectors[vector.name], properties))
     return verdict(about, comparisons)
 
 
@@ -116,15 +117,13 @@ def cosine(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> fl
 
 def verdict(about: str, comparisons: Sequence[Comparison]) -> Finding:
     """About all objects of a collection that were tried."""
-    if not comparisons:
-        return green(MODEL, about, "no vectors to compare with the loaded model's")
-    other = f"serve the model and revision that made them, or import the objects anew; {ANEW}"
+    other = f"serve the model and revision that made them, or import the objects {ANEW}"
     refused = [each for each in comparisons if each.refused]
     for each in refused:
         if each.refused and each.refused.model:
             return red(MODEL, about, f"its model cannot be had from Prism: {each.refused}", other)
     made = [each for each in comparisons if not each.refused]
-    of_all = f"{len(made)} objects vectorized again"
+    of_all = f"{count(len(made))} vectorized again"
     if unequal := [each for each in made if each.cosine is None]:
         stored, now = unequal[0].dimensions
         says = f"stored vectors have {stored} dimensions, the loaded model gives {now}: {_named(unequal)} of {of_all}"
@@ -134,14 +133,15 @@ def verdict(about: str, comparisons: Sequence[Comparison]) -> Finding:
         says = f"vectors are not the loaded model's (cosine {lowest:.4f}, want {SAME}): {_named(different)} of {of_all}"
         return red(MODEL, about, says, other)
     if refused:
-        says = f"{len(refused)} of {len(comparisons)} objects cannot be vectorized again"
+        says = f"{len(refused)} of {count(len(comparisons))} cannot be vectorized again"
         return yellow(MODEL, about, f"{says}, {refused[0].id} because: {refused[0].refused}", REFUSED)
     lowest = min(each.cosine or 0.0 for each in made)
     return green(MODEL, about, f"{of_all}: the loaded model gives the same vectors (lowest cosine {lowest:.5f})")
 
 
 def _named(comparisons: Sequence[Comparison]) -> str:
-    return ", ".join(each.id for each in comparisons)
+    more = ", ..." if len(comparisons) > NAMED else ""
+    return ", ".join(each.id for each in comparisons[:NAMED]) + more
 
 
 def findings(
