@@ -13,7 +13,9 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,7 @@ from weaviate_prism import config
 from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
 from weaviate_prism.bundled.scenes import make_scenes
 from weaviate_prism.weaviate.binary import ensure_binary
-from weaviate_prism.weaviate.server import WeaviateServer, service
+from weaviate_prism.weaviate.server import LOOPBACK, WeaviateServer, service
 
 MAKE = block("make demo")
 SERVE = block("prism serve")
@@ -32,6 +34,7 @@ ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
 COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
 SEARCH = block("films.query")
+CHECK = block("prism check ")
 # Executed by native/test_readme.py
 NATIVE = (
     "prism weaviate build  #",
@@ -44,7 +47,7 @@ NATIVE = (
 
 
 def test_no_block_is_without_a_test() -> None:
-    tested = (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    tested = (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, CHECK, *map(block, NATIVE))
     assert [each for each in BLOCKS if each not in tested] == []
 
 
@@ -79,6 +82,25 @@ def test_python_configures_inserts_and_searches(configured: Stack) -> None:
     scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
+
+
+def test_prism_check_looks_at_both(configured: Stack) -> None:
+    weaviate, prism = configured.weaviate, configured.prism
+    places = {
+        "http://localhost:8080": weaviate.url,
+        "localhost:50051": f"{LOOPBACK}:{weaviate.grpc_port}",
+        "http://localhost:8090": prism.url,
+        "localhost:8091": prism.grpc_address,
+    }
+    line = CHECK.replace("\\\n", " ")
+    for theirs, ours in places.items():
+        line = line.replace(theirs, ours)
+    program, *arguments = shlex.split(line)
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "multi2vec-bind is enabled and reaches this Prism" in done.stdout
+    assert ", 0 red" in done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
@@ -50,14 +51,15 @@ class Database:
             CheckError
         """
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS)
-        self.meta = self._get("/v1/meta")
-        self._client = self._connected()
+        with contextlib.ExitStack() as stack:
+            self._http = stack.enter_context(httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS))
+            self.meta = self._get("/v1/meta")
+            self._client = stack.enter_context(self._connected())
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
-        self._http.close()
+        self._open.close()
 
     def schema(self) -> dict[str, Any]:
         return self._get("/v1/schema")

@@ -25,7 +25,8 @@ def answers(address: str, tls: bool) -> bool:
     """Whether a gRPC server is there, of whatever opinion about its health and our key."""
     with channel(address, tls) as opened:
         try:
-            health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
+            check = health_pb2_grpc.HealthStub(opened).Check  # type: ignore[attr-defined] # unknown to its stubs
+            check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
         except grpc.RpcError as error:
             return error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -46,14 +47,16 @@ class Service:
         Raises:
             CheckError
         """
-        self._http = httpx.Client(headers=self._headers, timeout=SECONDS)
-        self._channel = channel(self.address.removeprefix(TLS), tls=self.address.startswith(TLS))
-        self.meta = self._meta()
+        with contextlib.ExitStack() as stack:
+            self._http = stack.enter_context(httpx.Client(headers=self._headers, timeout=SECONDS))
+            opened = channel(self.address.removeprefix(TLS), tls=self.address.startswith(TLS))
+            self._channel = stack.enter_context(opened)
+            self.meta = self._meta()
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._channel.close()
-        self._http.close()
+        self._open.close()
 
     def probe(self) -> tuple[bool, float]:
         """Whether it is ready, and the seconds that the answer took."""

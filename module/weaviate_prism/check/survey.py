@@ -64,18 +64,18 @@ def summarise(
 ) -> Survey:
     """Of objects with their tenants; takes no more than MOST_OBJECTS of them."""
     seen = {vector.name: Seen() for vector in collection.vectors}
-    step = max(1, min(total, MOST_OBJECTS) // COMPARED)
+    expected = max(1, min(total, MOST_OBJECTS))
     read = 0
     for tenant, each in islice(objects, MOST_OBJECTS):
         for name, found in seen.items():
-            _add(found, tenant, each, name, read, step)
+            _add(found, tenant, each, name, read / expected)
         read += 1
     return Survey(max(total, read), read, seen, tenants)
 
 
-def _add(found: Seen, tenant: str, stored: Stored, name: str, number: int, step: int) -> None:
-    # where the object at a step has no vector, the next one that has stands in for it
-    due = len(found.chosen) <= number // step and len(found.chosen) < COMPARED
+def _add(found: Seen, tenant: str, stored: Stored, name: str, progress: float) -> None:
+    # where the object that is due has no vector, the next one that has stands in for it
+    due = len(found.chosen) <= progress * COMPARED and len(found.chosen) < COMPARED
     if not has(stored.vectors.get(name)):
         found.bare += 1
         if len(found.first) < NAMED:
