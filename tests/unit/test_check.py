@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from weaviate_prism.check import addresses, blob_hash, checks, fields, modules, report, schema, serving, survey, vectors
 from weaviate_prism.check.command import parse
-from weaviate_prism.check.database import Stored
+from weaviate_prism.check.database import Database, Stored
 from weaviate_prism.check.findings import Finding, green, red, yellow
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import RefusedError
@@ -246,7 +246,29 @@ def test_prism_is_ready_in_time(ready: bool, seconds: float, level: str) -> None
 
 def test_two_rerankers_are_one_too_many() -> None:
     collection = film(rerankers={"reranker-prism": {}, "reranker-transformers": {}})
-    assert found(checks.uses(collection), "reranker")[0][0] == "red"
+    assert found(checks.uses(collection, lambda name, config: ""), "reranker")[-1][0] == "red"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "path"),
+    [
+        ("multi2vec-bind", {}, ""),
+        ("reranker-transformers", {}, None),
+        ("multi2vec-clip", {"inferenceUrl": f"{PRISM}/p/small"}, "/p/small"),
+        ("img2vec-neural", {}, ""),
+        ("reranker-nvidia", {}, None),
+    ],
+)
+def test_a_module_is_served_here_by_its_address_or_by_what_it_tells(
+    name: str, config: Mapping[str, Any], path: str | None
+) -> None:
+    enabled = {"multi2vec-bind": META, "reranker-transformers": {"error": "EOF"}, "img2vec-neural": {}}
+    assert checks.served_here(name, config, enabled, META, [PRISM]) == path
+
+
+def test_a_collection_of_others_is_none_of_ours() -> None:
+    told = found(checks.uses(film(Vector("v", "text2vec-openai", {})), lambda name, config: None), "vectorizer")
+    assert told == [("green", "by text2vec-openai: Prism has no part in it")]
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------
@@ -256,29 +278,50 @@ def stored(number: int, *, bare: bool = False) -> tuple[str, Stored]:
     return "", Stored(str(number), {} if bare else {"default": [1.0]})
 
 
-@pytest.mark.parametrize("total", [0, 1, 7, 8, 20, 1000])
-def test_objects_to_compare_are_spread_over_all(total: int) -> None:
-    looked = survey.summarise(film(clip()), (stored(number) for number in range(total)), total)
+class Weaviate(Database):
+    """One that has `size` objects in each tenant, each tenth of them without a vector."""
+
+    def __init__(self, size: int, tenants: int = 0) -> None:
+        self.size, self.all = size, [f"t{number}" for number in range(tenants)]
+
+    def tenants(self, collection: str, most: int) -> tuple[list[str], int]:
+        return self.all[:most], len(self.all)
+
+    def count(self, collection: str, tenant: str) -> int:
+        return self.size
+
+    def vectors(self, collection: str, tenant: str) -> Iterator[Stored]:
+        for number in range(self.size):
+            yield Stored(f"{tenant}{number}", {"default": [1.0]} if number % 10 else {})
+
+
+@pytest.mark.parametrize("size", [1, 7, 9, 20, 1000])
+def test_objects_to_compare_are_spread_over_all(size: int) -> None:
+    looked = survey.survey(Weaviate(size), film(clip()))
     chosen = [int(each.id) for _, each in looked.seen["default"].chosen]
-    assert len(chosen) == min(total, survey.COMPARED)
-    gaps = np.diff([*chosen, total]) if chosen else []
-    assert all(gap <= total / survey.COMPARED + 1 for gap in gaps)
+    assert len(chosen) == min(size - 1, survey.COMPARED)
+    gaps = np.diff([0, *chosen, size])
+    assert all(gap <= size / survey.COMPARED + 2 for gap in gaps)
 
 
 def test_objects_without_a_vector_are_counted_and_the_first_named() -> None:
-    objects = [stored(number, bare=number % 2 == 0) for number in range(40)]
-    seen = survey.summarise(film(clip()), objects, 40).seen["default"]
-    assert seen.bare == 20
-    assert [uuid for _, uuid in seen.first] == ["0", "2", "4", "6", "8"]
-    assert len(seen.chosen) == survey.COMPARED
+    looked = survey.survey(Weaviate(100), film(clip()))
+    assert looked.seen["default"].bare == 10
+    assert [uuid for _, uuid in looked.seen["default"].first] == ["0", "10", "20", "30", "40"]
+    assert looked.scope() == "100 objects"
 
 
-def test_a_large_collection_is_sampled_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "MOST_OBJECTS", 50)
-    objects = (stored(number) for number in range(10**9))
-    looked = survey.summarise(film(clip()), objects, 10**9)
-    assert looked.read == 50
-    assert looked.scope().startswith("the first 50 of 1000000000 objects")
+def test_a_large_collection_is_sampled_and_says_so() -> None:
+    looked = survey.survey(Weaviate(10**9), film(clip()))
+    assert looked.read == survey.MOST_OBJECTS
+    assert looked.scope() == "the first 10000 of 1000000000 objects (in the order of UUIDs)"
+
+
+def test_every_tenant_has_its_share() -> None:
+    looked = survey.survey(Weaviate(10**6, tenants=200), film(clip(), multi_tenant=True))
+    assert looked.read == survey.MOST_OBJECTS
+    assert len({tenant for tenant, _ in looked.seen["default"].chosen}) == survey.COMPARED
+    assert looked.scope().endswith("of 10 of 200 tenants")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from weaviate.exceptions import WeaviateBaseError
 
 from weaviate_prism.check import addresses, blob_hash, fields, modules, schema, serving, vectors
 from weaviate_prism.check.database import Database
-from weaviate_prism.check.findings import Finding, green, red
-from weaviate_prism.check.known import MODULES, RERANKERS, VECTORIZERS
+from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.known import MODULES, VECTORIZERS
 from weaviate_prism.check.reaching import CheckError
-from weaviate_prism.check.schema import Collection, Vector
+from weaviate_prism.check.schema import Collection
 from weaviate_prism.check.service import Service
 from weaviate_prism.check.survey import survey
 
@@ -42,12 +44,14 @@ def of_collection(
     collection: Collection, database: Database, service: Service, ours: Sequence[str]
 ) -> Iterator[Finding]:
     """All that concerns one collection."""
-    yield from uses(collection)
+    enabled = database.meta.get("modules") or {}
+    here = partial(served_here, enabled=enabled, prism=service.meta, ours=ours)
+    yield from uses(collection, here)
     yield from addresses.findings(collection, ours)
     yield from fields.findings(collection)
     yield from blob_hash.findings(collection, bool(service.meta.get("media_store")))
-    enabled = database.meta.get("modules") or {}
-    paths = {each.name: path for each in collection.vectors if (path := here(each, enabled, service, ours)) is not None}
+    found = {each.name: here(each.module, each.config) for each in collection.vectors if each.module in VECTORIZERS}
+    paths = {name: path for name, path in found.items() if path is not None}
     modalities = [
         each for model in service.meta["models"] if model["kind"] == "embedder" for each in model["modalities"]
     ]
@@ -60,35 +64,42 @@ def of_collection(
         yield from vectors.findings(collection, paths, survey(database, collection), database, service)
     except WeaviateBaseError as error:
         says = f"its objects cannot be read: {error.message}"
-        yield red("objects", collection.name, says, "see Weaviate's log, and --weaviate-grpc")
+        yield red("objects", collection.name, says, "Weaviate's log may say more")
 
 
-def here(vector: Vector, enabled: dict[str, object], service: Service, ours: Sequence[str]) -> str | None:
-    """The prefix of Prism's paths in a vector's address; None where another service makes it, as far as can be seen."""
-    if vector.module not in VECTORIZERS:
-        return None
-    module = VECTORIZERS[vector.module]
-    if any(vector.config.get(key) for key in module.urls) or module.public:
-        return addresses.path_here(vector.module, vector.config, ours)
-    if module.tells and not modules.same_service(enabled.get(vector.module), service.meta):
-        return None
-    return ""
+def served_here(
+    name: str, config: Mapping[str, Any], enabled: Mapping[str, Any], prism: Mapping[str, Any], ours: Sequence[str]
+) -> str | None:
+    """The prefix of Prism's paths in a collection's config of a module; None where another service serves it.
+
+    A module that tells nothing of its service is taken to ask this Prism.
+    """
+    module = MODULES[name]
+    if module.public or any(config.get(key) for key in module.urls):
+        return addresses.path_here(name, config, ours)
+    return "" if not module.tells or modules.same_service(enabled.get(name), prism) else None
 
 
-def uses(collection: Collection) -> Iterator[Finding]:
+def uses(collection: Collection, here: Callable[[str, Mapping[str, Any]], str | None]) -> Iterator[Finding]:
     """Who vectorizes and who reranks."""
     for vector in collection.vectors:
-        if vector.module not in MODULES:
-            who = "clients bring the vectors" if vector.module == "none" else f"{vector.module} makes the vectors"
-            yield green("vectorizer", collection.label(vector), f"{who}: Prism has no part in them")
-        else:
-            yield green("vectorizer", collection.label(vector), f"{vector.module} makes the vectors")
-    named = sorted(collection.rerankers)
-    if len(named) > 1:
-        says = f"{' and '.join(named)} are both named: Weaviate takes one of them by chance"
-        yield red("reranker", collection.name, says, f"name one, {addresses.CHANGE}")
-    for name in named:
-        part = "" if name in RERANKERS else ": Prism has no part in it"
-        yield green("reranker", collection.name, f"{name} reranks{part}")
-    if not named:
+        yield _use("vectorizer", collection.label(vector), vector.module, vector.config, here)
+    for name, config in sorted(collection.rerankers.items()):
+        yield _use("reranker", collection.name, name, config, here)
+    if not collection.rerankers:
         yield green("reranker", collection.name, "names no reranker")
+    if len(collection.rerankers) > 1:
+        says = f"{' and '.join(sorted(collection.rerankers))} are both named: Weaviate takes one of them by chance"
+        yield red("reranker", collection.name, says, f"name one, {addresses.CHANGE}")
+
+
+def _use(
+    check: str, about: str, name: str, config: Mapping[str, Any], here: Callable[[str, Mapping[str, Any]], str | None]
+) -> Finding:
+    if name not in MODULES:
+        who = "clients bring the vectors" if name == "none" else f"by {name}"
+        return green(check, about, f"{who}: Prism has no part in it")
+    if here(name, config) is None:
+        cure = 'the findings "modules" and "base-url" say where it points'
+        return yellow(check, about, f"by {name}, but not with this Prism: its objects are not looked at", cure)
+    return green(check, about, f"by {name}, with this Prism")

@@ -81,7 +81,8 @@ def _missing(enabled: Mapping[str, Any], collections: Sequence[Collection]) -> I
 
 def _guard(enabled: Mapping[str, Any], prism: Mapping[str, Any]) -> Iterator[Finding]:
     """MODULES_VALIDATE_BASE_URL is told nowhere, but its effect shows."""
-    by_http = [name for name, module in MODULES.items() if name in enabled and module.variable and "prism" not in name]
+    # the native modules' gRPC does not pass Weaviate's dialer
+    by_http = [name for name in enabled if name in MODULES and MODULES[name].variable.endswith("_INFERENCE_API")]
     if any(REFUSED in str(enabled[name]) for name in by_http):
         says = "MODULES_VALIDATE_BASE_URL is on: Weaviate refuses services in its own network"
         yield red(GUARD, ABOUT, says, "unset MODULES_VALIDATE_BASE_URL; it is meant for servers open to strangers")

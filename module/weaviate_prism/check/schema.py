@@ -68,15 +68,14 @@ def collection(raw: Mapping[str, Any]) -> Collection:
 
 
 def _vectors(raw: Mapping[str, Any], modules: Mapping[str, Any]) -> Iterator[Vector]:
-    if named := raw.get("vectorConfig"):
-        for name, config in sorted(named.items()):
-            if config.get("vectorIndexType") == "none":  # being dropped; new objects get none
-                continue
-            for module, settings in (config.get("vectorizer") or {}).items():
-                yield Vector(name, module, settings or {})
-    else:
-        module = raw.get("vectorizer") or "none"
+    named, module = raw.get("vectorConfig") or {}, raw.get("vectorizer") or "none"
+    if not named or module != "none":  # an old collection may have got named ones, too
         yield Vector(UNNAMED, module, modules.get(module) or {}, legacy=True)
+    for name, config in sorted(named.items()):
+        if config.get("vectorIndexType") == "none":  # being dropped; new objects get none
+            continue
+        for each, settings in (config.get("vectorizer") or {}).items():
+            yield Vector(name, each, settings or {})
 
 
 def _skipped(properties: Sequence[Mapping[str, Any]]) -> dict[str, frozenset[str]]:

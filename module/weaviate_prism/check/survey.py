@@ -10,7 +10,7 @@ from typing import Any
 from weaviate_prism.check.database import Database, Stored
 from weaviate_prism.check.schema import Collection
 
-# Objects that are read of a collection. UUIDs are mostly random, so the first ones are a sample.
+# Objects that are read of a collection, of each tenant a share. UUIDs are mostly random, so the first are a sample.
 MOST_OBJECTS = 10_000
 MOST_TENANTS = 10
 # Objects without a vector that are named, and looked at more closely.
@@ -46,31 +46,33 @@ class Survey:
 
 def survey(database: Database, collection: Collection) -> Survey:
     """Reads vectors, no properties. Tenants that sleep are left asleep."""
-    if not collection.multi_tenant:
-        total = database.count(collection.name, "")
-        objects = (("", each) for each in database.vectors(collection.name, ""))
-        return summarise(collection, objects, total)
-    names, of_all = database.tenants(collection.name, MOST_TENANTS)
-    total = sum(database.count(collection.name, name) for name in names)
-    objects = ((name, each) for name in names for each in database.vectors(collection.name, name))
-    return summarise(collection, objects, total, (len(names), of_all))
+    names, of_all = [""], 0
+    if collection.multi_tenant:
+        names, of_all = database.tenants(collection.name, MOST_TENANTS)
+    share = MOST_OBJECTS // max(1, len(names))
+    counts = [database.count(collection.name, name) for name in names]
+    expected = sum(min(each, share) for each in counts)
+    objects = ((name, each) for name in names for each in islice(database.vectors(collection.name, name), share))
+    read, seen = summarise(collection, objects, expected)
+    return Survey(max(read, sum(counts)), read, seen, (len(names), of_all) if collection.multi_tenant else None)
 
 
 def summarise(
-    collection: Collection,
-    objects: Iterable[tuple[str, Stored]],
-    total: int,
-    tenants: tuple[int, int] | None = None,
-) -> Survey:
-    """Of objects with their tenants; takes no more than MOST_OBJECTS of them."""
+    collection: Collection, objects: Iterable[tuple[str, Stored]], expected: int
+) -> tuple[int, Mapping[str, Seen]]:
+    """How many there are, and what they are like, for each vector by name.
+
+    Args:
+        objects: with their tenants.
+        expected: how many there will be, more or less.
+    """
     seen = {vector.name: Seen() for vector in collection.vectors}
-    expected = max(1, min(total, MOST_OBJECTS))
     read = 0
-    for tenant, each in islice(objects, MOST_OBJECTS):
+    for tenant, each in objects:
         for name, found in seen.items():
-            _add(found, tenant, each, name, read / expected)
+            _add(found, tenant, each, name, read / max(1, expected))
         read += 1
-    return Survey(max(total, read), read, seen, tenants)
+    return read, seen
 
 
 def _add(found: Seen, tenant: str, stored: Stored, name: str, progress: float) -> None:

@@ -91,6 +91,17 @@ def test_vectors_of_another_model_are_found_tenant_by_tenant(bundled: Stack, che
     assert collection.tenants.get()["asleep"].activity_status is TenantActivityStatus.INACTIVE
 
 
+def test_a_model_that_prism_has_not_is_named(bundled: Stack, check: Check) -> None:
+    collection = bundled.client.collections.create(
+        "CheckedModel", properties=PROPERTIES, vector_config=prism_vector(textFields=["title"], model="gone-embedder")
+    )
+    collection.data.insert({"title": "a star"}, vector=bundled.prism.vector("a star"))
+    status, found = check("CheckedModel")
+    (model,) = (each for each in found if each["check"] == "model")
+    assert (status, model["level"]) == (1, "red")
+    assert "gone-embedder" in model["says"]
+
+
 def test_a_grpc_port_where_nobody_answers_is_named(bundled: Stack, check: Check) -> None:
     collection = bundled.client.collections.create(
         "CheckedPort", properties=PROPERTIES, vector_config=prism_vector(textFields=["title"])
