@@ -23,10 +23,16 @@ def test_a_key_opens_both_doors() -> None:
         with pytest.raises(CheckError, match="PRISM_API_KEY"), Service(url, running.grpc_address, "wrong"):
             pass
         with Service(url, running.grpc_address, KEY) as service:
+            assert service.key == KEY
             assert service.probe()[0]
             (vector,) = service.stock("", {"texts": ["a star"]})["textVectors"]
             made = service.vector(pb.Target(fields=["title"]), TEXT, "Film")
             assert made.tolist() == pytest.approx(vector, abs=1e-6)
+
+
+def test_a_key_that_nobody_asks_for_is_none() -> None:
+    with InProcess() as running, Service(str(running.http.base_url), running.grpc_address, KEY) as service:
+        assert service.key == ""
 
 
 def test_what_prism_refuses_is_told_in_its_words() -> None:

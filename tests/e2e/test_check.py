@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from pydantic import AnyHttpUrl
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.classes.query import MetadataQuery
 
@@ -60,6 +61,8 @@ def create(stack: Stack, name: str, vectors: Any, properties: Any = PROPERTIES, 
 def wrong_addresses(stack: Stack) -> None:
     create(stack, "Slash", CLIP(image_fields=["picture"], inference_url=f"{stack.prism.url}/"), PROPERTIES[:2])
     create(stack, "Elsewhere", CLIP(image_fields=["picture"], inference_url="http://u:s3cret@other:1"), PROPERTIES[:2])
+    voyage = Configure.Vectors.multi2vec_voyageai(base_url=AnyHttpUrl(stack.prism.url), image_fields=["picture"])
+    create(stack, "ClientsSlash", voyage, PROPERTIES[:2])
     create(stack, "Public", Configure.Vectors.multi2vec_voyageai(image_fields=["picture"]), PROPERTIES[:2])
     cohere = Configure.Reranker.custom("reranker-cohere", module_config={})
     create(stack, "PublicReranker", BIND(text_fields=["title"]), PROPERTIES[:1], reranker_config=cohere)
@@ -133,6 +136,7 @@ def test_a_healthy_set_up_is_all_green(checked: Any) -> None:
     ("name", "about", "check", "level", "says", "cure"),
     [
         ("Slash", "Slash.default", "base-url", "yellow", "ends with a slash", "leave the slash out"),
+        ("ClientsSlash", "ClientsSlash.default", "base-url", "yellow", "ends with a slash", "weaviate-client adds one"),
         ("Elsewhere", "Elsewhere.default", "base-url", "yellow", "http://***@other:1 is not", "--seen-as"),
         ("Public", "Public.default", "base-url", "red", "https://api.voyageai.com/v1 is the public", "Prism's address"),
         ("PublicReranker", "PublicReranker", "base-url", "red", "https://api.cohere.ai", "name Prism's address"),
@@ -176,8 +180,7 @@ def test_all_collections_are_looked_at_and_nothing_is_written(
     assert run(arguments(planted)) == 1
     printed = capsys.readouterr().out
     assert everything(planted) == before
-    names = planted.client.collections.list_all()
-    assert all(name in printed for name in names)
+    assert all(name in printed for name in planted.client.collections.list_all())
     assert "\x1b" not in printed  # no terminal, no colours
     assert "   cure: " in printed
 
@@ -207,15 +210,23 @@ def test_a_weaviate_that_asks_another_prism_is_not_compared(planted: Stack, caps
 
 
 def test_a_weaviate_that_refuses_private_addresses_is_told_by_what_its_modules_say(
-    planted: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    planted: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = {
         "ENABLE_MODULES": "multi2vec-clip",
         "CLIP_WAIT_FOR_STARTUP": "false",
         "MODULES_VALIDATE_BASE_URL": "true",
+        "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
+        "AUTHENTICATION_APIKEY_ENABLED": "true",
+        "AUTHENTICATION_APIKEY_ALLOWED_KEYS": "k3y",
+        "AUTHENTICATION_APIKEY_USERS": "checker",
     }
-    with WeaviateServer(planted.prism.url, tmp_path, environment=variables) as weaviate, weaviate.client() as client:
-        assert run([*arguments(Stack(planted.prism, weaviate, client)), "--json"]) == 1
+    with WeaviateServer(planted.prism.url, tmp_path, environment=variables) as weaviate:
+        line = [*arguments(Stack(planted.prism, weaviate, planted.client)), "--json"]
+        assert run(line) == 2
+        assert "WEAVIATE_API_KEY" in capsys.readouterr().err
+        monkeypatch.setenv("WEAVIATE_API_KEY", "k3y")
+        assert run(line) == 1
     found = json.loads(capsys.readouterr().out)["findings"]
     (guard,) = (each for each in found if each["check"] == "validate-base-url")
     assert guard["level"] == "red"

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from readme import README
 from weaviate_prism.check import addresses, blob_hash, checks, fields, modules, report, schema, serving, survey, vectors
 from weaviate_prism.check.command import parse
 from weaviate_prism.check.database import Database, Stored
-from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import RefusedError
 from weaviate_prism.check.vectors import Comparison
@@ -136,6 +137,20 @@ def test_an_address_is_prisms_or_not(url: str, level: str) -> None:
     (finding,) = addresses.findings(film(clip(inferenceUrl=url)), ours)
     assert finding.level == level
     assert "s3cret" not in finding.says + finding.cure
+
+
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [
+        ("http://prism:k%40y@prism:8090", "green"),
+        ("http://prism:8090", "red"),
+        ("http://prism:other@prism:8090", "red"),
+    ],
+)
+def test_an_address_has_the_key_that_prism_asks_for(url: str, level: str) -> None:
+    (finding,) = addresses.findings(film(clip(inferenceUrl=url)), [PRISM], "k@y")
+    assert finding.level == level
+    assert "k@y" not in finding.says + finding.cure
 
 
 @pytest.mark.parametrize(
@@ -351,9 +366,9 @@ def test_a_cosine_is_that_of_directions() -> None:
 # -- report and flags --------------------------------------------------------------------------------------------------
 
 FINDINGS = [
-    green("ready", "Prism", "ready"),
-    yellow("a", "Film", "[red]odd[/red]", "look"),
-    red("b", "Film", "bad", "mend"),
+    green(Check.READY, "Prism", "ready"),
+    yellow(Check.FIELDS, "Film", "[red]odd[/red]", "look"),
+    red(Check.MODEL, "Film", "bad", "mend"),
 ]
 
 
@@ -370,14 +385,14 @@ def test_colours_are_for_terminals(
     for each in FINDINGS:
         report.write(console, each)
     assert ("\x1b[31m" in out.getvalue()) == coloured
-    assert "[red]odd[/red] [a]" in out.getvalue()
+    assert "[red]odd[/red] [fields]" in out.getvalue()
     assert "cure: mend" in out.getvalue()
 
 
 def test_json_counts_and_lists() -> None:
     answer = json.loads(report.as_json(FINDINGS))
     assert (answer["green"], answer["yellow"], answer["red"]) == (1, 1, 1)
-    assert answer["findings"][2] == {"level": "red", "check": "b", "about": "Film", "says": "bad", "cure": "mend"}
+    assert answer["findings"][2] == {"level": "red", "check": "model", "about": "Film", "says": "bad", "cure": "mend"}
 
 
 @pytest.mark.parametrize(
@@ -399,5 +414,10 @@ def test_an_address_that_is_none_is_refused_with_its_flag(
 
 
 def test_grpc_ports_are_by_default_the_usual_ones_of_the_same_hosts() -> None:
-    options = parse(["--weaviate", "https://db.example:443", "--prism", "http://gpu:80"])
-    assert (options.weaviate_grpc, options.prism_grpc) == ("db.example:50051", "gpu:8091")
+    options = parse(["--weaviate", "https://db.example:443", "--prism", "http://[::1]:80"])
+    assert (options.weaviate_grpc, options.prism_grpc) == ("db.example:50051", "[::1]:8091")
+
+
+@pytest.mark.parametrize("check", Check)
+def test_the_readme_explains_every_finding(check: Check) -> None:
+    assert f"`{check}`" in README.partition("## prism check\n")[2].partition("\n## ")[0]

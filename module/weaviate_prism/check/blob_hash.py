@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import FIELD_LISTS, RERANKERS, VECTORIZERS
 from weaviate_prism.check.schema import Collection
 
-CHECK = "blob-hash"
 STORE = (
     "start Prism with --media-store DIR, and send the objects that came in before again (README, "
     '"Properties of type blobHash")'
@@ -26,14 +25,14 @@ def findings(collection: Collection, media_store: bool) -> Iterator[Finding]:
     if not hashed or not ours:
         return
     if media_store:
-        yield green(CHECK, collection.name, f"Prism keeps the media of {', '.join(hashed)} (--media-store)")
+        yield green(Check.BLOB_HASH, collection.name, f"Prism keeps the media of {', '.join(hashed)} (--media-store)")
         return
     yield from _reranked(collection, hashed)
     vectorized = {name for vector in collection.vectors for name in vector.all_fields()}
     if stored := [name for name in hashed if name in vectorized]:
         wide = "of any object" if collection.multi_tenant else "that vectorizes an object anew"
         says = f"{', '.join(stored)}: a PATCH {wide} sends the digest in place of the media, and fails"
-        yield yellow(CHECK, collection.name, says, f"send whole objects, or {STORE}")
+        yield yellow(Check.BLOB_HASH, collection.name, says, f"send whole objects, or {STORE}")
 
 
 def _reranked(collection: Collection, hashed: list[str]) -> Iterator[Finding]:
@@ -44,9 +43,11 @@ def _reranked(collection: Collection, hashed: list[str]) -> Iterator[Finding]:
             continue
         if chosen := [name for name in hashed if name in listed]:
             says = f"{module} ranks by {', '.join(chosen)}, of which it has only the digest: searches fail"
-            yield red(CHECK, collection.name, says, STORE)
+            yield red(Check.BLOB_HASH, collection.name, says, STORE)
         elif module == "reranker-prism":
-            yield yellow(CHECK, collection.name, f"{module} cannot rank by {names}: the media are not kept", STORE)
+            yield yellow(
+                Check.BLOB_HASH, collection.name, f"{module} cannot rank by {names}: the media are not kept", STORE
+            )
         else:
             says = f"ranked by {names}, {module} scores the text of the digests, which means nothing"
-            yield yellow(CHECK, collection.name, says, f"fine if no search ranks by it; else {STORE}")
+            yield yellow(Check.BLOB_HASH, collection.name, says, f"fine if no search ranks by it; else {STORE}")

@@ -10,7 +10,7 @@ from weaviate.exceptions import WeaviateBaseError
 
 from weaviate_prism.check import addresses, blob_hash, fields, modules, schema, serving, vectors
 from weaviate_prism.check.database import Database
-from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import MODULES, VECTORIZERS
 from weaviate_prism.check.reaching import CheckError
 from weaviate_prism.check.schema import Collection
@@ -47,7 +47,7 @@ def of_collection(
     enabled = database.meta.get("modules") or {}
     here = partial(served_here, enabled=enabled, prism=service.meta, ours=ours)
     yield from uses(collection, here)
-    yield from addresses.findings(collection, ours)
+    yield from addresses.findings(collection, ours, service.key)
     yield from fields.findings(collection)
     yield from blob_hash.findings(collection, bool(service.meta.get("media_store")))
     found = {each.name: here(each.module, each.config) for each in collection.vectors if each.module in VECTORIZERS}
@@ -64,7 +64,7 @@ def of_collection(
         yield from vectors.findings(collection, paths, survey(database, collection), database, service)
     except WeaviateBaseError as error:
         says = f"its objects cannot be read: {error.message}"
-        yield red("objects", collection.name, says, "Weaviate's log may say more")
+        yield red(Check.WITHOUT_VECTOR, collection.name, says, "Weaviate's log may say more")
 
 
 def served_here(
@@ -83,18 +83,18 @@ def served_here(
 def uses(collection: Collection, here: Callable[[str, Mapping[str, Any]], str | None]) -> Iterator[Finding]:
     """Who vectorizes and who reranks."""
     for vector in collection.vectors:
-        yield _use("vectorizer", collection.label(vector), vector.module, vector.config, here)
+        yield _use(Check.VECTORIZER, collection.label(vector), vector.module, vector.config, here)
     for name, config in sorted(collection.rerankers.items()):
-        yield _use("reranker", collection.name, name, config, here)
+        yield _use(Check.RERANKER, collection.name, name, config, here)
     if not collection.rerankers:
-        yield green("reranker", collection.name, "names no reranker")
+        yield green(Check.RERANKER, collection.name, "names no reranker")
     if len(collection.rerankers) > 1:
         says = f"{' and '.join(sorted(collection.rerankers))} are both named: Weaviate takes one of them by chance"
-        yield red("reranker", collection.name, says, f"name one, {addresses.CHANGE}")
+        yield red(Check.RERANKER, collection.name, says, f"name one, {addresses.CHANGE}")
 
 
 def _use(
-    check: str, about: str, name: str, config: Mapping[str, Any], here: Callable[[str, Mapping[str, Any]], str | None]
+    check: Check, about: str, name: str, config: Mapping[str, Any], here: Callable[[str, Mapping[str, Any]], str | None]
 ) -> Finding:
     if name not in MODULES:
         who = "clients bring the vectors" if name == "none" else f"by {name}"

@@ -54,25 +54,33 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--prism", default=PRISM, metavar="URL", help="Prism's HTTP port (default: %(default)s)")
     grpc = f"Prism's gRPC port, https://HOST:PORT for TLS (default: the same host, port {Settings().grpc_port})"
     add("--prism-grpc", default="", metavar="HOST:PORT", help=grpc)
-    seen = "Prism's address as Weaviate sees it, if another, as collections name it: http://prism:8090"
-    add("--seen-as", default="", metavar="URL", help=seen)
+    seen = "Prism's address as Weaviate sees it and collections name it, such as http://prism:8090; may be repeated"
+    add("--seen-as", action="append", default=[], metavar="URL", help=seen)
     only = "look at this collection only; may be repeated"
     add("--collection", action="append", default=[], metavar="NAME", help=only)
     add("--json", action="store_true", help="for machines: one JSON object")
     options = parser.parse_args(argv)
-    for flag in ("weaviate", "prism", "seen_as"):
-        check_url(parser, f"--{flag.replace('_', '-')}", getattr(options, flag))
-    for flag in ("weaviate_grpc", "prism_grpc"):
-        check_address(parser, f"--{flag.replace('_', '-')}", getattr(options, flag))
-    options.weaviate_grpc = options.weaviate_grpc or f"{urlsplit(options.weaviate).hostname}:{WEAVIATE_GRPC_PORT}"
-    options.prism_grpc = options.prism_grpc or f"{urlsplit(options.prism).hostname}:{Settings().grpc_port}"
+    check_url(parser, "--weaviate", options.weaviate)
+    check_url(parser, "--prism", options.prism)
+    for url in options.seen_as:
+        check_url(parser, "--seen-as", url)
+    check_address(parser, "--weaviate-grpc", options.weaviate_grpc)
+    check_address(parser, "--prism-grpc", options.prism_grpc)
+    options.weaviate_grpc = options.weaviate_grpc or beside(options.weaviate, WEAVIATE_GRPC_PORT)
+    options.prism_grpc = options.prism_grpc or beside(options.prism, Settings().grpc_port)
     return options
+
+
+def beside(url: str, port: int) -> str:
+    """Another port of a URL's host."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_url(parser: argparse.ArgumentParser, flag: str, url: str) -> None:
     try:
         parts = urlsplit(url)
-        good = not url or (parts.scheme in ("http", "https") and parts.hostname and (parts.port or True))
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         good = False
     if not good:
@@ -96,7 +104,7 @@ def report(options: argparse.Namespace) -> list[Finding]:
     console = Console(highlight=False, markup=False)
     database = Database(options.weaviate, options.weaviate_grpc, os.environ.get("WEAVIATE_API_KEY", ""))
     service = Service(options.prism, options.prism_grpc, os.environ.get("PRISM_API_KEY", ""))
-    ours = [each for each in (options.prism, options.seen_as) if each]
+    ours = [options.prism, *options.seen_as]
     found = []
     with service, database:
         for each in checks.findings(database, service, ours, options.collection):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from weaviate_prism.check.addresses import ANEW
-from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import FIELD_LISTS, MEDIA_TYPES, TEXT_TYPES, UNSUPPORTED_LISTS, VECTORIZERS
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.values import Modality
 
-CHECK = "fields"
-NAMES = "vectorize-class-name"
 # A text may hold base64 as well: stock modules send any string.
 TYPES: Mapping[Modality, Sequence[str]] = {
     Modality.TEXT: TEXT_TYPES,
@@ -30,7 +28,7 @@ def findings(collection: Collection) -> Iterator[Finding]:
         else:
             wrong = list(_of_lists(collection, vector, about))
             fields = ", ".join(vector.all_fields())
-            yield from wrong or [green(CHECK, about, f"{vector.module} reads {fields}")]
+            yield from wrong or [green(Check.FIELDS, about, f"{vector.module} reads {fields}")]
     if any(VECTORIZERS[vector.module].lists for vector in ours):
         yield from _unread(collection)
 
@@ -45,21 +43,21 @@ def unreadable(collection: Collection, vector: Vector, modalities: Sequence[str]
         if key in VECTORIZERS[vector.module].lists and vector.fields(key) and modality not in modalities:
             says = f"{key} {', '.join(vector.fields(key))}: the loaded model reads only {', '.join(modalities)}"
             cure = f"serve a model that reads {modality} (prism serve --embedder), or leave the fields out, {ANEW}"
-            yield red(CHECK, collection.label(vector), says, cure)
+            yield red(Check.FIELDS, collection.label(vector), says, cure)
 
 
 def _of_lists(collection: Collection, vector: Vector, about: str) -> Iterator[Finding]:
     lists = VECTORIZERS[vector.module].lists
     if not any(vector.fields(key) for key in lists):
         says = f"{vector.module} names no property in {', '.join(lists)}: objects get no vector, and no error"
-        yield red(CHECK, about, says, f"name the properties, {ANEW}")
+        yield red(Check.FIELDS, about, says, f"name the properties, {ANEW}")
     for key in lists:
         for name in vector.fields(key):
             yield from _field(collection, key, name, about)
     for key in (*UNSUPPORTED_LISTS, *FIELD_LISTS):
         if key not in lists and vector.config.get(key):
             says = f"{key} is nothing that {vector.module} can have from Prism"
-            yield red(CHECK, about, says, f"leave it out, or take another module, {ANEW}")
+            yield red(Check.FIELDS, about, says, f"leave it out, or take another module, {ANEW}")
 
 
 def _field(collection: Collection, key: str, name: str, about: str) -> Iterator[Finding]:
@@ -69,10 +67,10 @@ def _field(collection: Collection, key: str, name: str, about: str) -> Iterator[
         alike = next((each for each in collection.types if each.lower() == name.lower()), None)
         hint = f'it is called "{alike}"' if alike else f"there are {', '.join(sorted(collection.types))}"
         says = f'{key}: the collection has no property "{name}", so it is never sent'
-        yield red(CHECK, about, says, f"{hint}: name that {ANEW}, or add the property")
+        yield red(Check.FIELDS, about, says, f"{hint}: name that {ANEW}, or add the property")
     elif found not in wanted:
         says = f'{key}: property "{name}" is of type {found}, which the module leaves out'
-        yield red(CHECK, about, says, f"make it {' or '.join(wanted)}, {ANEW}")
+        yield red(Check.FIELDS, about, says, f"make it {' or '.join(wanted)}, {ANEW}")
 
 
 def _unread(collection: Collection) -> Iterator[Finding]:
@@ -82,20 +80,25 @@ def _unread(collection: Collection) -> Iterator[Finding]:
     if names := [name for name in collection.media() if name not in read]:
         says = f"no vector is made of {', '.join(names)}"
         yield yellow(
-            CHECK, collection.name, says, f"fine if meant so; else list them in imageFields or videoFields, {ANEW}"
+            Check.FIELDS,
+            collection.name,
+            says,
+            f"fine if meant so; else list them in imageFields or videoFields, {ANEW}",
         )
 
 
 def _of_text_module(collection: Collection, vector: Vector, about: str) -> Iterator[Finding]:
     if vector.config.get("vectorizeClassName", True):
         says = f'every text begins with the collection\'s name, "{collection.name}", which moves all vectors'
-        yield yellow(NAMES, about, says, f"set vectorizeClassName (vectorize_collection_name) to false, {ANEW}")
+        yield yellow(
+            Check.CLASS_NAME, about, says, f"set vectorizeClassName (vectorize_collection_name) to false, {ANEW}"
+        )
     else:
-        yield green(NAMES, about, "texts are sent without the collection's name")
+        yield green(Check.CLASS_NAME, about, "texts are sent without the collection's name")
     chosen = vector.config.get("properties") or collection.types
     skipped = collection.skipped.get(vector.module, frozenset())
     if media := [name for name in collection.media() if name in chosen and name not in skipped]:
         says = f"the base64 of {', '.join(media)} becomes part of the text"
-        yield red(CHECK, about, says, f"name the texts in properties (source_properties), {ANEW}")
+        yield red(Check.FIELDS, about, says, f"name the texts in properties (source_properties), {ANEW}")
     else:
-        yield green(CHECK, about, f"{vector.module} reads no media")
+        yield green(Check.FIELDS, about, f"{vector.module} reads no media")

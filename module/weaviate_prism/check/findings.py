@@ -14,24 +14,43 @@ class Level(enum.StrEnum):
     RED = "red"  # something fails, or is silently wrong
 
 
+class Check(enum.StrEnum):
+    """What was looked at; the README has a table."""
+
+    READY = "ready"
+    GPU = "gpu"
+    FFMPEG = "ffmpeg"
+    TIMEOUTS = "timeouts"
+    MODULES = "modules"
+    VALIDATE_BASE_URL = "validate-base-url"
+    VECTORIZER = "vectorizer"
+    RERANKER = "reranker"
+    BASE_URL = "base-url"
+    FIELDS = "fields"
+    CLASS_NAME = "vectorize-class-name"
+    BLOB_HASH = "blob-hash"
+    WITHOUT_VECTOR = "without-vector"
+    MODEL = "model"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at."""
 
     level: Level
-    check: str  # its name, for machines and manuals: `base-url`
+    check: Check
     about: str  # "Prism", "Weaviate", a collection, or a collection's vector: "Film.looks"
     says: str
     cure: str = ""  # nothing where all is well
 
 
-def green(check: str, about: str, says: str) -> Finding:
+def green(check: Check, about: str, says: str) -> Finding:
     return Finding(Level.GREEN, check, about, says)
 
 
-def yellow(check: str, about: str, says: str, cure: str) -> Finding:
+def yellow(check: Check, about: str, says: str, cure: str) -> Finding:
     return Finding(Level.YELLOW, check, about, says, cure)
 
 
-def red(check: str, about: str, says: str, cure: str) -> Finding:
+def red(check: Check, about: str, says: str, cure: str) -> Finding:
     return Finding(Level.RED, check, about, says, cure)

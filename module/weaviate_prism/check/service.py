@@ -33,6 +33,7 @@ class Service:
 
     Args:
         url: of its HTTP port.
+        key: becomes empty where Prism asks for none.
         address: of its gRPC port, host:port or unix:///path; https://host:port for TLS, with the authorities of
             the variable GRPC_DEFAULT_SSL_ROOTS_FILE_PATH where it is set.
     """
@@ -40,6 +41,7 @@ class Service:
     def __init__(self, url: str, address: str, key: str) -> None:
         self.url = url.rstrip("/")
         self.address = address
+        self.key = key
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
 
     def __enter__(self) -> Self:
@@ -52,6 +54,8 @@ class Service:
             opened = channel(self.address.removeprefix(TLS), tls=self.address.startswith(TLS))
             self._channel = stack.enter_context(opened)
             self.meta = self._meta()
+            if self.key and httpx.get(f"{self.url}/meta", timeout=SECONDS).is_success:
+                self.key = ""
             self._open = stack.pop_all()
         return self
 

@@ -41,7 +41,10 @@ class Survey:
         objects = count(self.read)
         if self.read < self.total:
             objects = f"the first {self.read} of {count(self.total)} (in the order of UUIDs)"
-        return f"{objects} of {self.tenants[0]} of {self.tenants[1]} tenants" if self.tenants else objects
+        return f"{objects}{self.of_tenants()}"
+
+    def of_tenants(self) -> str:
+        return f" of {self.tenants[0]} of {self.tenants[1]} tenants" if self.tenants else ""
 
 
 def survey(database: Database, collection: Collection) -> Survey:

@@ -12,15 +12,13 @@ import numpy.typing as npt
 from weaviate_prism.check import embedding
 from weaviate_prism.check.addresses import ANEW
 from weaviate_prism.check.database import Database
-from weaviate_prism.check.findings import Finding, green, red, yellow
+from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import VECTORIZERS
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import RefusedError, Service
 from weaviate_prism.check.survey import NAMED, Seen, Survey, count
 from weaviate_prism.values import Vector as Row
 
-BARE = "without-vector"
-MODEL = "model"
 # Below this, a vector is another model's. bfloat16 alone leaves 0.9995 (README, "Models").
 SAME = 0.999
 IMPORT = (
@@ -46,16 +44,16 @@ def bare(collection: Collection, vector: Vector, survey: Survey, database: Datab
     """About the objects without this vector."""
     about, seen = collection.label(vector), survey.seen[vector.name]
     if not survey.read:
-        return green(BARE, about, f"no objects yet in {survey.scope()}" if survey.tenants else "no objects yet")
+        return green(Check.WITHOUT_VECTOR, about, f"no objects yet{survey.of_tenants()}")
     if not seen.bare:
-        return green(BARE, about, f"all of {survey.scope()} have a vector")
+        return green(Check.WITHOUT_VECTOR, about, f"all of {survey.scope()} have a vector")
     names = ", ".join(f"{id} of tenant {tenant}" if tenant else id for tenant, id in seen.first)
     says = f"{seen.bare} of {survey.scope()} without a vector, which no vector search finds: {names}"
     more = ", ..." if seen.bare > len(seen.first) else ""
     if anything(collection, vector, seen, database):
-        return red(BARE, about, f"{says}{more}", IMPORT)
+        return red(Check.WITHOUT_VECTOR, about, f"{says}{more}", IMPORT)
     cure = "fine if they are not meant to be found; else fill one of the properties that the vector reads"
-    return yellow(BARE, about, f"{says}{more} (those named have nothing to vectorize)", cure)
+    return yellow(Check.WITHOUT_VECTOR, about, f"{says}{more} (those named have nothing to vectorize)", cure)
 
 
 def anything(collection: Collection, vector: Vector, seen: Seen, database: Database) -> bool:
@@ -80,10 +78,10 @@ def compared(
     """
     about, chosen = collection.label(vector), survey.seen[vector.name].chosen
     if not chosen:
-        return green(MODEL, about, "no vectors to compare with the loaded model's")
+        return green(Check.MODEL, about, "no vectors to compare with the loaded model's")
     if vector.module not in embedding.COMPARED:
         cure = f"nothing to cure: this command can make vectors again only for {', '.join(embedding.COMPARED)}"
-        return yellow(MODEL, about, f"vectors of {vector.module} are not compared with the loaded model's", cure)
+        return yellow(Check.MODEL, about, f"vectors of {vector.module} are not compared with the loaded model's", cure)
     names = readable(collection, vector)
     make = partial(embedding.embed, service, vector, path, collection.name)
     comparisons = []
@@ -117,26 +115,26 @@ def cosine(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> fl
 
 def verdict(about: str, comparisons: Sequence[Comparison]) -> Finding:
     """About all objects of a collection that were tried."""
-    other = f"serve the model and revision that made them, or import the objects {ANEW}"
+    other = f"serve the model and revision (and --stock-prompt) that made them, or import the objects {ANEW}"
     refused = [each for each in comparisons if each.refused]
     for each in refused:
         if each.refused and each.refused.model:
-            return red(MODEL, about, f"its model cannot be had from Prism: {each.refused}", other)
+            return red(Check.MODEL, about, f"its model cannot be had from Prism: {each.refused}", other)
     made = [each for each in comparisons if not each.refused]
     of_all = f"{count(len(made))} vectorized again"
     if unequal := [each for each in made if each.cosine is None]:
         stored, now = unequal[0].dimensions
         says = f"stored vectors have {stored} dimensions, the loaded model gives {now}: {_named(unequal)} of {of_all}"
-        return red(MODEL, about, says, other)
+        return red(Check.MODEL, about, says, other)
     if different := [each for each in made if (each.cosine or 0.0) < SAME]:
         lowest = min(each.cosine or 0.0 for each in different)
         says = f"vectors are not the loaded model's (cosine {lowest:.4f}, want {SAME}): {_named(different)} of {of_all}"
-        return red(MODEL, about, says, other)
+        return red(Check.MODEL, about, says, other)
     if refused:
         says = f"{len(refused)} of {count(len(comparisons))} cannot be vectorized again"
-        return yellow(MODEL, about, f"{says}, {refused[0].id} because: {refused[0].refused}", REFUSED)
+        return yellow(Check.MODEL, about, f"{says}, {refused[0].id} because: {refused[0].refused}", REFUSED)
     lowest = min(each.cosine or 0.0 for each in made)
-    return green(MODEL, about, f"{of_all}: the loaded model gives the same vectors (lowest cosine {lowest:.5f})")
+    return green(Check.MODEL, about, f"{of_all}: the loaded model gives the same vectors (lowest cosine {lowest:.5f})")
 
 
 def _named(comparisons: Sequence[Comparison]) -> str:

@@ -72,7 +72,7 @@ def test_vectors_of_another_model_are_found_tenant_by_tenant(bundled: Stack, che
         "CheckedTenants",
         properties=PROPERTIES,
         vector_config=prism_vector(textFields=["title"], imageFields=["picture"]),
-        multi_tenancy_config=Configure.multi_tenancy(enabled=True),
+        multi_tenancy_config=Configure.multi_tenancy(enabled=True, auto_tenant_activation=True),
     )
     collection.tenants.create(["right", "wrong", "asleep"])
     other = bundled.prism.vector("something else")
