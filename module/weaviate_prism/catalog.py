@@ -49,6 +49,7 @@ class Catalog:
         self._loading: dict[ModelSpec, asyncio.Task[Loaded | PrismError]] = {}
         self._failed: dict[ModelSpec, tuple[float, PrismError]] = {}  # until when, and why
         self._one_by_one = asyncio.Lock()
+        self.clips_refused = ""  # why, where a model reads clips and they cannot be decoded
 
     async def start(self) -> None:
         """Loads the models of all profiles but those that say `preload = false`.
@@ -157,7 +158,7 @@ class Catalog:
             model = await asyncio.to_thread(load_model, spec, self._settings)
             self._stages.add(model, label)
             try:
-                await asyncio.gather(self._warm_up(model), warm_up_clips(model.info))
+                _, refused = await asyncio.gather(self._warm_up(model), warm_up_clips(model.info))
             except BaseException:
                 self._stages.remove(model)
                 raise
@@ -165,6 +166,7 @@ class Catalog:
         if spec.kind == RERANKER:
             self._seen.serve(cast(Reranker, model))
         self._models[spec] = model
+        self.clips_refused = self.clips_refused or refused
         return model
 
     async def _warm_up(self, model: Loaded) -> None:
@@ -191,10 +193,16 @@ def sample(model: Loaded) -> Prepared:
     return cast(Reranker, model).prepare(["warm-up"], ["warm-up"], "")
 
 
-async def warm_up_clips(info: ModelInfo) -> None:
-    """Imports torchcodec where clips are to be expected: the first one would wait for it, up to 14 s under load."""
+async def warm_up_clips(info: ModelInfo) -> str:
+    """Imports torchcodec where clips are to be expected: the first one would wait for it, up to 14 s under load.
+
+    Returns:
+        Why clips will be refused; empty if they will not.
+    """
     if Modality.VIDEO in info.modalities and not is_fake(info.name):
         try:
             await asyncio.to_thread(video.import_torchcodec)
         except Unsupported as error:
             log.warning("clips will be refused: %s", error.message)
+            return error.message
+    return ""

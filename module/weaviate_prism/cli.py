@@ -67,6 +67,12 @@ def models(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def check(argv: Sequence[str]) -> int:
+    from weaviate_prism.check.command import run
+
+    return run(argv)
+
+
 def weaviate(argv: Sequence[str]) -> int:
     from weaviate_prism.weaviate.command import run
 
@@ -77,6 +83,7 @@ COMMANDS = {
     "serve": (serve, "run the service: gRPC and HTTP doors in front of the models"),
     "demo": (demo, "start Prism and a real Weaviate, import pictures and clips, search and rerank them"),
     "models": (models, "what is known of published models, and how to use one from Weaviate"),
+    "check": (check, "look at a running Weaviate and Prism for mistakes, and name the cures"),
     "weaviate": (weaviate, "build a Weaviate with Prism's modules inside"),
 }
 

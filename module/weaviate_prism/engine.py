@@ -103,8 +103,16 @@ class Engine:
         return self._catalog.loading
 
     def info(self) -> EngineInfo:
-        models, profiles = self._catalog.models(), self._catalog.profile_infos()
-        return EngineInfo(__version__, self.ready(), models, profiles, self.settings.limits())
+        return EngineInfo(
+            __version__,
+            self.ready(),
+            self._catalog.models(),
+            self._catalog.profile_infos(),
+            self.settings.limits(),
+            request_timeout=self.settings.request_timeout,
+            media_store=bool(self.settings.media_store),
+            clips_refused=self._catalog.clips_refused,
+        )
 
     # -- work ---------------------------------------------------------------------------------
 

@@ -192,3 +192,6 @@ class EngineInfo:
     models: Sequence[ModelInfo]
     profiles: Sequence[ProfileInfo]
     limits: dict[str, int] = field(default_factory=dict)
+    request_timeout: float = 0.0  # seconds
+    media_store: bool = False  # whether media of blobHash properties are kept
+    clips_refused: str = ""  # why, where clips cannot be decoded

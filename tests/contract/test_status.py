@@ -49,6 +49,9 @@ def test_meta_is_an_object_that_names_models_and_limits(http: httpx.Client) -> N
     keys = {"name", "revision", "modalities", "dimensions", "dtype", "device"}
     assert all(keys <= set(model) for model in meta["models"])
     assert meta["limits"]["max_items"] == 50
+    assert meta["request_timeout"] == 50.0
+    assert meta["media_store"] is False
+    assert meta["clips_refused"] == ""
 
 
 def test_metrics_are_what_prometheus_reads(http: httpx.Client) -> None:

@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from weaviate_prism import config
 from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
 from weaviate_prism.bundled.scenes import make_scenes
 from weaviate_prism.weaviate.binary import ensure_binary
-from weaviate_prism.weaviate.server import WeaviateServer, service
+from weaviate_prism.weaviate.server import LOOPBACK, WeaviateServer, service
 
 MAKE = block("make demo")
 SERVE = block("prism serve")
@@ -36,6 +37,7 @@ MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
 COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip("), block("multi2vec_voyageai(")]
 SEARCH = block("films.query")
 PROFILES = block("[profiles.")
+CHECK = block("prism check ")
 # Executed by native/test_readme.py
 NATIVE = (
     "prism weaviate build  #",
@@ -48,7 +50,7 @@ NATIVE = (
 
 
 def test_no_block_is_without_a_test() -> None:
-    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES)
+    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES, CHECK)
     tested = (*serving, *COLLECTIONS, SEARCH, *map(block, NATIVE))
     assert [each for each in BLOCKS if each not in tested] == []
 
@@ -86,6 +88,25 @@ def test_python_configures_inserts_and_searches(configured: Stack) -> None:
         scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
         assert len(scores) == 4
         assert scores == sorted(scores, reverse=True)
+
+
+def test_prism_check_looks_at_both(configured: Stack) -> None:
+    weaviate, prism = configured.weaviate, configured.prism
+    places = {
+        "http://localhost:8080": weaviate.url,
+        "localhost:50051": f"{LOOPBACK}:{weaviate.grpc_port}",
+        "http://localhost:8090": prism.url,
+        "localhost:8091": prism.grpc_address,
+    }
+    line = CHECK.replace("\\\n", " ")
+    for theirs, ours in places.items():
+        line = line.replace(theirs, ours)
+    program, *arguments = shlex.split(line)
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "multi2vec-bind is enabled and reaches this Prism" in done.stdout
+    assert ", 0 red" in done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")

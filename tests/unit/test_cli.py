@@ -17,7 +17,15 @@ def prism(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--version",), ("--help",), ("serve", "--help"), ("models",), ("weaviate", "build", "--help")]
+    "arguments",
+    [
+        ("--version",),
+        ("--help",),
+        ("serve", "--help"),
+        ("models",),
+        ("weaviate", "build", "--help"),
+        ("check", "--help"),
+    ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
     done = prism(*arguments)
@@ -43,6 +51,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fly"], "fly"),
         (["weaviate", "fly"], "fly"),
         (["weaviate", "build", "--fast"], "--fast"),
+        (["check", "--frobnicate"], "--frobnicate"),
         (["weaviate"], "COMMAND"),
         ([], "COMMAND"),
     ],

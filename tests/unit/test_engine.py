@@ -190,6 +190,7 @@ async def test_a_service_without_torchcodec_says_at_start_that_clips_will_be_ref
     monkeypatch.setattr("weaviate_prism.catalog.is_fake", lambda name: False)
     async with running() as engine:
         assert engine.ready()
+        assert engine.info().clips_refused == "clips need torchcodec"
     assert "clips will be refused: clips need torchcodec" in caplog.text
 
 

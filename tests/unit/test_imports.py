@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "module" / "weaviate_prism"
 # From the top down: a module imports from its own layer or one below, never from above.
 LAYERS = (
     ("cli",),
-    ("demo",),
+    ("demo", "check"),
     ("server.app",),
     ("server",),
     ("engine",),
@@ -35,12 +35,12 @@ OWNERS = {
     "sentence_transformers": ("models", "bundled"),
     "safetensors": ("models", "bundled"),
     "huggingface_hub": ("models",),
-    "grpc": ("server.rpc", "v1"),
-    "grpc_health": ("server.rpc",),
+    "grpc": ("server.rpc", "check", "v1"),
+    "grpc_health": ("server.rpc", "check"),
     "grpc_reflection": ("server.rpc",),
     "starlette": ("server",),
     "uvicorn": ("server",),
-    "weaviate": ("weaviate", "demo"),
+    "weaviate": ("weaviate", "demo", "check"),
 }
 
 HEAVY = {"torch", "transformers", "sentence_transformers", "grpc", "starlette", "uvicorn", "weaviate", "numpy"}
@@ -106,7 +106,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["models"], ["weaviate", "build", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["serve", "--help"], ["models"], ["weaviate", "build", "--help"], ["check", "--help"]],
 )
 def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) -> None:
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
