@@ -23,6 +23,7 @@ LAYERS = (
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
+    ("client",),
     ("values", "errors", "lru", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
 )
 
@@ -33,7 +34,7 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
-    "grpc": ("server.rpc", "v1"),
+    "grpc": ("server.rpc", "client", "v1"),
     "grpc_health": ("server.rpc",),
     "grpc_reflection": ("server.rpc",),
     "starlette": ("server",),
