@@ -133,15 +133,15 @@ class Work(abc.ABC):
     ) -> Iterator[Chunk]:
         """Chunks of inputs with their positions; an input that cannot be read or is too large fails alone."""
         asked, asked_parts = _measure(query) if query else (0, 0)
-        most_bytes = limits["max_request_bytes"] - asked - REST_BYTES
-        most_parts = min(CHUNK_PARTS, limits["max_items"] - asked_parts)
+        most_bytes = min(limits["max_request_bytes"], limits["max_queue_bytes"]) - asked - REST_BYTES
+        most_parts = min(CHUNK_PARTS, limits["max_items"] - asked_parts, limits["max_queue"])
         chunk, total, parts = Chunk(query), 0, 0
         for position, value in inputs:
             try:
                 item = item_of(value)
                 size, count = _measure(item)
                 if size > most_bytes:
-                    raise TooLarge(f"{size} bytes are over what is left of max_request_bytes, {most_bytes}")
+                    raise TooLarge(f"{size} bytes are over the {most_bytes} that a request can take (max_request_bytes)")
             except PrismError as error:
                 self._errors[position] = error
                 continue
@@ -156,5 +156,5 @@ class Work(abc.ABC):
 
 def _measure(item: pb.Item) -> tuple[int, int]:
     """Bytes in a message, at most, and parts. Protobuf's own ByteSize writes the message anew to count it."""
-    size = sum(len(part.data) + 4 * len(part.text) + PART_BYTES for part in item.parts)
+    size = sum(len(part.data) + len(part.text.encode()) + PART_BYTES for part in item.parts)
     return size + PART_BYTES, len(item.parts)

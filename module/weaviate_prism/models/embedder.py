@@ -41,7 +41,7 @@ class SentenceEmbedder:
 
     @property
     def joint(self) -> bool:
-        return self._messages.used
+        return self.info.joint
 
     def patched(self, content: Content) -> Content:
         """See `models.base.Model`."""
