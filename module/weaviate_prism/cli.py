@@ -28,15 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(argv: Sequence[str]) -> int:
-    """Serves until a signal or a fault; 2 for a setting that does not parse."""
+    """Serves until a signal or a fault; 2 for settings that do not parse."""
     handler = logging.StreamHandler()
     handler.addFilter(TraceFilter())
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s%(trace)s", handlers=[handler])
     try:
         settings = config.parse_command(argv, os.environ)
+        return start(settings)
     except config.SettingsError as error:
         print(f"prism serve: error: {error}", file=sys.stderr)
         return 2
+
+
+def start(settings: config.Settings) -> int:
+    """
+    Raises:
+        SettingsError: the file that they name is wrong.
+    """
     logging.getLogger().setLevel(settings.log_level.upper())
     # OpenMP's threads spin while they wait, on cores that Weaviate needs: 32 pictures took 7-49 ms each instead of
     # 11 on a busy machine. Read when torch is loaded.
@@ -53,6 +61,12 @@ def demo(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def models(argv: Sequence[str]) -> int:
+    from weaviate_prism.models.command import run
+
+    return run(argv)
+
+
 def weaviate(argv: Sequence[str]) -> int:
     from weaviate_prism.weaviate.command import run
 
@@ -62,6 +76,7 @@ def weaviate(argv: Sequence[str]) -> int:
 COMMANDS = {
     "serve": (serve, "run the service: gRPC and HTTP doors in front of the models"),
     "demo": (demo, "start Prism and a real Weaviate, import pictures and clips, search and rerank them"),
+    "models": (models, "what is known of published models, and how to use one from Weaviate"),
     "weaviate": (weaviate, "build a Weaviate with Prism's modules inside"),
 }
 

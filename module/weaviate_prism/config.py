@@ -14,7 +14,7 @@ import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ ENV_PREFIX = "PRISM_"
 FOREIGN_PREFIXES = ("PRISM_MODULE_",)
 
 MIB = 1024 * 1024
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 class SettingsError(ValueError):
@@ -56,23 +58,29 @@ class Settings:
         "", "PEM file with the authorities whose client certificates the gRPC port asks for; empty asks for none."
     )
 
+    config: str = setting("", "TOML file of profiles: models under names of their own, with options; empty for none.")
     embedder: str = setting(
-        "scenes-embedder",
-        "Embedding model: a bundled name, a directory, a hub id, `fake[:ms_per_batch,ms_per_item]`, or `none`.",
+        "",
+        "Default embedding model: a bundled name, a directory, a hub id, `fake[:ms_per_batch,ms_per_item]`, or `none`; "
+        "empty for the first of the config, without one `scenes-embedder`.",
     )
     embedder_revision: str = setting("", "Commit of the embedder on the hub; empty for its default branch.")
-    reranker: str = setting("scenes-reranker", "Cross-encoder for reranking; same forms as the embedder.")
+    reranker: str = setting(
+        "",
+        "Default cross-encoder for reranking, same forms; empty for the first of the config, without one "
+        "`scenes-reranker`.",
+    )
     reranker_revision: str = setting("", "Commit of the reranker on the hub; empty for its default branch.")
     trust_remote_code: tuple[str, ...] = setting(
         (), "Comma list of `repository@commit` whose own Python code may run; both must match."
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where models run; auto takes CUDA if it is there.")
-    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+    dtype: Dtype = setting(  # noqa: RUF009 - as all others; Ruff does not look behind the name of the literal
         "auto", "Precision of weights; auto is bfloat16 on CUDA, float32 on CPU."
     )
 
     stock_prompt: Literal["document", "query"] = setting(
-        "document", "Prompt for stock modules that do not tell queries from documents (bind, clip)."
+        "document", "Prompt for contracts that do not tell queries from documents (bind, clip, OpenAI's)."
     )
     rerank_bad_document: Literal["fail", "last"] = setting(
         "fail", "A document that cannot be scored fails its request, or is ranked last, logged and counted."
@@ -118,7 +126,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.video_frames % 2:
             raise SettingsError(f"--video-frames: must be even (models pair frames), not {self.video_frames}")
-        if self.embedder == self.reranker == "none":
+        if self.embedder == self.reranker == "none" and not self.config:
             raise SettingsError("nothing to serve: --embedder and --reranker are both none")
         if bool(self.tls_cert) != bool(self.tls_key):
             given, lacking = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
@@ -128,8 +136,8 @@ class Settings:
         if not re.fullmatch("[!-~]*", self.api_key):  # what fits into a header; not shown, it is a secret
             raise SettingsError("--api-key: must be printable ASCII without spaces or line ends")
         for trusted in self.trust_remote_code:
-            if not all(trusted.partition("@")):
-                raise SettingsError(f"--trust-remote-code: must be repository@commit, not {trusted!r}")
+            if not re.fullmatch("[^@]+@[0-9a-f]{40}", trusted):  # a branch may hold other code tomorrow
+                raise SettingsError(f"--trust-remote-code: must be repository@commit (40 hex digits), not {trusted!r}")
 
     def limits(self) -> dict[str, int]:
         """The limits that clients should know, by setting name."""

@@ -102,6 +102,8 @@ def normalised(vector: Vector) -> Vector:
 
 def _check_dimensions(target: Target, embedder: Embedder) -> None:
     most = embedder.info.dimensions
+    if target.dimensions < 0:
+        raise InvalidInput(f"dimensions: {target.dimensions} are fewer than none")
     if target.dimensions > most:
         raise InvalidInput(f"dimensions: {target.dimensions} are more than the {most} of {embedder.info.name}")
 

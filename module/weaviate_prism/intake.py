@@ -18,13 +18,21 @@ from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content, Model
 from weaviate_prism.store import digest_of
 from weaviate_prism.tracing import shown
-from weaviate_prism.values import Digest, Image, Item, Modality, ModelInfo, Part, Seen, Text, Video
+from weaviate_prism.values import (
+    MAX_INSTRUCTION_CHARACTERS,
+    Digest,
+    Image,
+    Item,
+    Modality,
+    ModelInfo,
+    Part,
+    Seen,
+    Text,
+    Video,
+)
 from weaviate_prism.vision_cache import VisionCache
 
 T = TypeVar("T")
-
-# Published instructions have 50 to 300; longer ones would push out what they are about.
-MAX_INSTRUCTION_CHARACTERS = 2000
 
 NAMES = {Modality.TEXT: "a text", Modality.IMAGE: "a picture", Modality.VIDEO: "a clip"}
 
@@ -66,15 +74,17 @@ class Intake:
         for modality, parts in modalities.items():
             self._metrics.items.labels(kind, modality).inc(parts)
 
-    def contents(self, parts: Sequence[Part], model: Model, digests: Mapping[int, Digest]) -> list[Content]:
+    def contents(
+        self, parts: Sequence[Part], model: Model, video_frames: int, digests: Mapping[int, Digest]
+    ) -> list[Content]:
         """See `content`; the digests by the part's `id`, as far as they are known.
 
         Raises:
             InvalidInput, TooLarge, Unsupported, Overloaded: naming the part.
         """
-        return _of_each(parts, lambda part: self.content(part, model, digests.get(id(part))))
+        return _of_each(parts, lambda part: self.content(part, model, video_frames, digests.get(id(part))))
 
-    def content(self, part: Part, model: Model, known: Digest | None = None) -> Content:
+    def content(self, part: Part, model: Model, video_frames: int, known: Digest | None = None) -> Content:
         """A text as it is, a picture or clip as patches that the model has seen before, or else decoded for it.
 
         Raises:
@@ -82,20 +92,25 @@ class Intake:
         """
         if isinstance(part, Text):
             return part.text
-        if not self.seen.serves(model):
-            return model.patched(self.decode_part(part))
-        return self.seen.content(model, known or digest(part), lambda: model.patched(self.decode_part(part)))
 
-    def pixels(self, parts: Sequence[Part]) -> int:
+        def decoded() -> Content:
+            return model.patched(self.decode_part(part, video_frames))
+
+        if not self.seen.serves(model):
+            return decoded()
+        return self.seen.content(model, known or digest(part), video_frames, decoded)
+
+    def pixels(self, parts: Sequence[Part], video_frames: int) -> int:
         """How many pixels there are to be decoded; reads headers and packets.
 
         Raises:
             InvalidInput, TooLarge, Unsupported: naming the part.
         """
-        return sum(_of_each(parts, self._pixels_of))
+        return sum(_of_each(parts, lambda part: self._pixels_of(part, video_frames)))
 
-    def decode_part(self, part: Part) -> Content:
-        """
+    def decode_part(self, part: Part, video_frames: int) -> Content:
+        """A clip as so many of its frames.
+
         Raises:
             InvalidInput, TooLarge, Unsupported
         """
@@ -104,14 +119,17 @@ class Intake:
         if isinstance(part, Seen):
             raise Unsupported("digest: its media are not kept any more: send them again")
         with self._failures_counted(part):
-            return self._decoder.picture(part.data) if isinstance(part, Image) else self._decoder.clip(part.data)
+            if isinstance(part, Image):
+                return self._decoder.picture(part.data)
+            return self._decoder.clip(part.data, video_frames)
 
-    def _pixels_of(self, part: Part) -> int:
+    def _pixels_of(self, part: Part, video_frames: int) -> int:
         if isinstance(part, Text | Seen):
             return 0
-        measure = self._decoder.picture_pixels if isinstance(part, Image) else self._decoder.clip_pixels
         with self._failures_counted(part):
-            return measure(part.data)
+            if isinstance(part, Image):
+                return self._decoder.picture_pixels(part.data)
+            return self._decoder.clip_pixels(part.data, video_frames)
 
     @contextlib.contextmanager
     def _failures_counted(self, part: Part) -> Iterator[None]:

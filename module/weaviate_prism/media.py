@@ -99,23 +99,23 @@ class MediaDecoder:
         opened = self._open_picture(data)
         return self._budget.made(opened.pixels, opened.decode)
 
-    def clip(self, data: bytes) -> Clip:
-        """See `video.open_clip` and `video.OpenedClip`.
+    def clip(self, data: bytes, frames: int = 0) -> Clip:
+        """So many frames, 0 for as many as the setting says; see `video.open_clip` and `video.OpenedClip`.
 
         Raises:
             InvalidInput, TooLarge, Unsupported
             Overloaded: too much is decoded already.
         """
-        opened = video.open_clip(data, self._settings)
+        opened = video.open_clip(data, self._settings, frames or self._settings.video_frames)
         return self._budget.made(opened.pixels, opened.decode)
 
     def picture_pixels(self, data: bytes) -> int:
         """How many `picture` would decode, by the header. Raises as it does, but never Overloaded."""
         return self._open_picture(data).pixels
 
-    def clip_pixels(self, data: bytes) -> int:
+    def clip_pixels(self, data: bytes, frames: int = 0) -> int:
         """How many `clip` would decode, by the packets. Raises as it does, but never Overloaded."""
-        return video.open_clip(data, self._settings).pixels
+        return video.open_clip(data, self._settings, frames or self._settings.video_frames).pixels
 
     def _open_picture(self, data: bytes) -> OpenedPicture:
         check_limit("a picture", len(data), "bytes", self._settings.max_image_bytes, "max_image_bytes")

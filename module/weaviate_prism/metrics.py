@@ -92,26 +92,36 @@ class Metrics:
             "Documents and queries that look like digests of media, and were scored as texts.",
             registry=self.registry,
         )
-        self.queue_depth = Gauge("prism_queue_depth", "Jobs waiting, by stage.", ["stage"], registry=self.registry)
+        # the model is empty for the CPU's stage
+        self.queue_depth = Gauge(
+            "prism_queue_depth", "Jobs waiting, by stage and model.", ["stage", "model"], registry=self.registry
+        )
         self.queue_seconds = Histogram(
             "prism_queue_seconds",
-            "Time that a job waited, by stage.",
-            ["stage"],
+            "Time that a job waited, by stage and model.",
+            ["stage", "model"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self.stage_seconds = Histogram(
             "prism_stage_seconds",
-            "Time that a batch took, by stage.",
-            ["stage"],
+            "Time that a batch took, by stage and model.",
+            ["stage", "model"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self.batch_items = Histogram(
-            "prism_batch_items", "Items in a device batch, by stage.", ["stage"], buckets=ITEMS, registry=self.registry
+            "prism_batch_items",
+            "Items in a device batch, by stage and model.",
+            ["stage", "model"],
+            buckets=ITEMS,
+            registry=self.registry,
         )
         self.batch_splits = Counter(
-            "prism_batch_splits", "Batches split after a failure, by stage.", ["stage"], registry=self.registry
+            "prism_batch_splits",
+            "Batches split after a failure, by stage and model.",
+            ["stage", "model"],
+            registry=self.registry,
         )
         self.dropped = Counter(
             "prism_dropped", "Jobs not run: caller gone, or deadline past.", ["reason"], registry=self.registry

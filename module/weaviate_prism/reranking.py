@@ -38,6 +38,7 @@ class Request:
 
     reranker: Reranker
     instruction: str
+    video_frames: int
     ticket: Ticket
     digests: Mapping[int, Digest] = field(default_factory=dict)  # of their media, by `id`, where those may be known
 
@@ -99,22 +100,22 @@ class Reranking:
                 async with until_deadline(request.ticket.deadline, "while the query was decoded"):
                     parts = self._intake.parts(query, request.reranker.info)
                     if has_media(parts):
-                        pixels = await self._stages.on_cpu(lambda: self._intake.pixels(parts), request.ticket)
+                        pixels = await self._stages.on_cpu(
+                            lambda: self._intake.pixels(parts, request.video_frames), request.ticket
+                        )
                         if len(parts) > 1:  # one alone is within the limits on pictures and clips
                             check_limit("media", pixels, "pixels together", self._most_kept, MOST_KEPT)
                         pixels = min(pixels, self._most_kept)
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
-                    asked = await self._stages.on_cpu(
-                        lambda: self._decoded_query(parts, request.reranker), request.ticket
-                    )
+                    asked = await self._stages.on_cpu(lambda: self._decoded_query(parts, request), request.ticket)
             except PrismError as error:
                 raise error.about("query") from None
             yield asked
 
-    def _decoded_query(self, parts: Sequence[Part], reranker: Reranker) -> list[Content]:
+    def _decoded_query(self, parts: Sequence[Part], request: Request) -> list[Content]:
         with kept():
-            return self._intake.contents(parts, reranker, {})
+            return self._intake.contents(parts, request.reranker, request.video_frames, {})
 
     async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
         """Of all media that may have been seen before, by the part's `id`."""
@@ -127,8 +128,9 @@ class Reranking:
 
     def _to_decode(self, document: Item | PrismError, request: Request) -> bool:
         """Whether a document has media that were not seen before."""
+        seen, digests = self._intake.seen, request.digests
         return isinstance(document, Item) and not all(
-            isinstance(part, Text) or self._intake.seen.has(request.reranker, request.digests.get(id(part)))
+            isinstance(part, Text) or seen.has(request.reranker, digests.get(id(part)), request.video_frames)
             for part in document.parts
         )
 
@@ -148,7 +150,7 @@ class Reranking:
                 documents, lambda some: self._prepared(asked, some, request), self._stages, ticket
             )
             reserved.weigh(prepared)
-            scores = await self._stages.on_device_together(reranker.info, prepared, ticket)
+            scores = await self._stages.on_device_together(reranker, prepared, ticket)
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
@@ -162,7 +164,8 @@ class Reranking:
 
         def pair(document: Item | PrismError) -> Prepared:
             parts = self._intake.parts(document, reranker.info)
-            return reranker.prepare(asked, self._intake.contents(parts, reranker, request.digests), request.instruction)
+            contents = self._intake.contents(parts, reranker, request.video_frames, request.digests)
+            return reranker.prepare(asked, contents, request.instruction)
 
         return in_time(documents, pair)
 

@@ -46,20 +46,22 @@ class Stage(Generic[P, R]):
         metrics: Metrics,
         threads: int = 1,
         batch_cost: int = 1,
+        model: str = "",
         clock: Callable[[], float] = time.monotonic,
         on_death: Callable[[str], object] = lambda reason: None,
     ) -> None:
         self.name = name
         self._run = run
         self._metrics = metrics
-        self._depth = metrics.queue_depth.labels(name)
-        self._waited = metrics.queue_seconds.labels(name)
+        self._labels = (name, model)
+        self._depth = metrics.queue_depth.labels(*self._labels)
+        self._waited = metrics.queue_seconds.labels(*self._labels)
         self._clock = clock
         self._on_death = on_death
         self._queue: JobQueue[P, R] = JobQueue(batch_cost)
         self._wake = threading.Condition()
         self._closed = ""  # why no more jobs are taken
-        named = (f"prism-{name}-{number}" for number in range(threads))
+        named = ("-".join(filter(None, ("prism", name, model, str(number)))) for number in range(threads))
         self._threads = [threading.Thread(target=self._work, name=each, daemon=True) for each in named]
         for thread in self._threads:
             thread.start()
@@ -157,15 +159,15 @@ class Stage(Generic[P, R]):
         else:
             for job, result in zip(batch, results, strict=True):
                 job.future.set_result(result)
-            self._metrics.stage_seconds.labels(self.name).observe(self._clock() - started)
+            self._metrics.stage_seconds.labels(*self._labels).observe(self._clock() - started)
             if self._queue.batch_cost > 1:  # the CPU threads take one job at a time
-                self._metrics.batch_items.labels(self.name).observe(len(batch))
+                self._metrics.batch_items.labels(*self._labels).observe(len(batch))
 
     def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
         if len(batch) == 1:
             batch[0].future.set_exception(batch[0].context.run(self._fit_for_client, error))
             return
-        self._metrics.batch_splits.labels(self.name).inc()
+        self._metrics.batch_splits.labels(*self._labels).inc()
         log.warning("a batch of %d failed in %s (%s); halving it", len(batch), self.name, type(error).__name__)
         middle = len(batch) // 2
         for position, half in enumerate((batch[:middle], batch[middle:])):
@@ -195,7 +197,7 @@ class Stages:
         self._settings = settings
         self._metrics = metrics
         self._on_death = on_death
-        self._devices: dict[str, Stage[Prepared, Answer]] = {}
+        self._devices: dict[Embedder | Reranker, Stage[Prepared, Answer]] = {}
         self.cpu: Stage[Callable[[], Any], Any] = Stage(
             "cpu",
             lambda jobs: [job() for job in jobs],
@@ -204,15 +206,20 @@ class Stages:
             on_death=on_death,
         )
 
-    def add(self, kind: str, model: Embedder | Reranker) -> None:
-        """Starts the device thread of a loaded model."""
-        self._devices[kind] = Stage(
-            kind,
+    def add(self, model: Embedder | Reranker, label: str) -> None:
+        """Starts the device thread of a loaded model, which metrics call by the label."""
+        self._devices[model] = Stage(
+            model.info.kind,
             lambda batch: list(model.forward(batch)),
             metrics=self._metrics,
+            model=label,
             batch_cost=self._settings.batch_cost or default_batch_cost(model.info.device),
             on_death=self._on_death,
         )
+
+    def remove(self, model: Embedder | Reranker) -> None:
+        """Ends it; what still waits fails with Unavailable."""
+        self._devices.pop(model).close()
 
     async def on_cpu(self, function: Callable[[], T], ticket: Ticket) -> T:
         """What the function returns, on one of the CPU threads; it logs as the caller does."""
@@ -222,7 +229,7 @@ class Stages:
         return future.result()
 
     async def on_device_together(
-        self, info: ModelInfo, inputs: Sequence[Prepared | PrismError], ticket: Ticket
+        self, model: Embedder | Reranker, inputs: Sequence[Prepared | PrismError], ticket: Ticket
     ) -> list[Answer | PrismError]:
         """The model's finite answer for each, in a batch with others; what could not be prepared stays as it is.
 
@@ -232,10 +239,10 @@ class Stages:
         queued = time.monotonic()
         prepared = (each for each in inputs if not isinstance(each, PrismError))
         jobs: list[Job[Prepared, Answer]] = [Job(each, ticket, each.cost, each.group, queued) for each in prepared]
-        self._devices[info.kind].submit_together(jobs)
+        self._devices[model].submit_together(jobs)
         await all_done([job.future for job in jobs])
         done = iter(jobs)
-        return [each if isinstance(each, PrismError) else checked(next(done).future, info) for each in inputs]
+        return [each if isinstance(each, PrismError) else checked(next(done).future, model.info) for each in inputs]
 
     def close(self) -> None:
         """Ends the threads; what still waits fails with Unavailable."""

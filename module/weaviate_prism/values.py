@@ -22,6 +22,9 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 # What a document that cannot be scored gets: below any score of any model.
 LOWEST_SCORE = float(np.finfo(np.float32).min)
 
+# Published instructions have 50 to 300; longer ones would push out what they are about.
+MAX_INSTRUCTION_CHARACTERS = 2000
+
 
 class Modality(enum.StrEnum):
     """What a part of an item is made of."""
@@ -136,13 +139,13 @@ def item_of(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to compute for items: the default is the loaded model with its own settings, for all of them."""
+    """What to compute for items: the default is the default profile, for all of them."""
 
-    model: str = ""  # empty: the loaded model
-    dimensions: int = 0  # 0: the model's own; else the vector is cut, then normalised again
-    instruction: str = ""  # replaces the model's prompt for the task; empty: the model's own
+    model: str = ""  # a profile, or a model by its own name; empty: the default
+    dimensions: int = 0  # 0: the profile's, else the model's own; the vector is cut, then normalised again
+    instruction: str = ""  # replaces the model's prompt for the task; empty: the profile's, else the model's own
     fields: tuple[str, ...] = ()  # which parts are read, by field; empty: all
-    fusion: Fusion | None = None  # None: joint where the model takes messages, else mean
+    fusion: Fusion | None = None  # None: the profile's, else joint where the model takes messages, else mean
     weights: tuple[float, ...] = ()  # of the fields, for a mean; any scale; empty: all the same
     items: tuple[int, ...] = ()  # positions of the items that are read, ascending; empty: all
 
@@ -165,10 +168,28 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileInfo:
+    """What is told of a profile; empty and 0 are the model's own."""
+
+    name: str
+    kind: str  # "embedder" | "reranker"
+    model: str
+    loaded: bool
+    default: bool  # of its kind
+    dimensions: int
+    fusion: Fusion | None
+    instruction: str
+    query_prompt: str
+    document_prompt: str
+    video_frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What `Module.Info` and `/meta` tell."""
 
     version: str
     ready: bool
     models: Sequence[ModelInfo]
+    profiles: Sequence[ProfileInfo]
     limits: dict[str, int] = field(default_factory=dict)

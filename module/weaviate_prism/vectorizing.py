@@ -8,21 +8,23 @@ value in its place. Knows neither wires nor tensors.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 from weaviate_prism.admission import Admission
 from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
 from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError
-from weaviate_prism.fusion import finished, mean, part_weights
+from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
 from weaviate_prism.intake import Intake, name_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, prepare_together
+from weaviate_prism.profiles import Profile
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
@@ -33,14 +35,45 @@ Read: TypeAlias = tuple[int, int]
 """The position of an item, and the number of a target that reads it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What all items of a request have in common. `fusions` has one entry for each target."""
+class View(NamedTuple):
+    """An embedder, and how many frames of a clip it gets; targets that agree in both are computed together."""
 
     embedder: Embedder
+    video_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compute for a target; what it leaves open is as its profile says."""
+
+    target: Target
+    view: View
+    fusion: Fusion
+    stem: hashlib.blake2b  # of the keys of its inputs: everything but the parts that changes the model's answer
+
+
+def plan(target: Target, profile: Profile, task: Task, embedder: Embedder) -> Plan:
+    """
+    Raises:
+        InvalidInput, Unsupported: the embedder cannot do what the target asks for; naming its field.
+    """
+    target = replace(
+        target,
+        dimensions=target.dimensions or profile.dimensions,
+        instruction=target.instruction or profile.prompt(task),
+        fusion=target.fusion or profile.fusion,
+    )
+    about = (embedder.identity, profile.video_frames, task.value, target.instruction)
+    stem = hashlib.blake2b(repr(about).encode(), digest_size=20)
+    return Plan(target, View(embedder, profile.video_frames), fusion_of(target, embedder), stem)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What all items of a request have in common; one plan for each target."""
+
     task: Task
-    targets: Sequence[Target]
-    fusions: Sequence[Fusion]
+    plans: Sequence[Plan]
     ticket: Ticket
 
 
@@ -48,8 +81,7 @@ class Request:
 class Reading:
     """What one target reads of one item; `weights` of the parts for a mean, none for a joint vector."""
 
-    target: Target
-    stem: hashlib.blake2b  # of the keys of its inputs
+    plan: Plan
     parts: Sequence[Part]
     weights: Sequence[float] = ()
 
@@ -73,7 +105,6 @@ class Vectorizing:
         admission: Admission,
         store: MediaStore,
     ) -> None:
-        self._video_frames = settings.video_frames
         self._intake = intake
         self._stages = stages
         self._admission = admission
@@ -88,11 +119,10 @@ class Vectorizing:
             Overloaded
         """
         readers: list[list[int]] = [[] for _ in items]
-        for number, target in enumerate(request.targets):
-            for position in target.items or range(len(items)):
+        for number, each in enumerate(request.plans):
+            for position in each.target.items or range(len(items)):
                 readers[position].append(number)
         counts = [inputs_of(item, request, numbers) for item, numbers in zip(items, readers, strict=True)]
-        stems = [self._stem(target, request) for target in request.targets]
         units = [
             [(position, number) for position in unit for number in readers[position]]
             for unit in units_of(
@@ -102,32 +132,34 @@ class Vectorizing:
             )
         ]
         work = (
-            self._of_unit([(items[position], number) for position, number in unit], request, stems) for unit in units
+            self._of_unit([(items[position], request.plans[number]) for position, number in unit], request)
+            for unit in units
         )
-        with self._admission.admitted(max(sum(counts), len(items) * len(request.targets))):
+        with self._admission.admitted(max(sum(counts), len(items) * len(request.plans))):
             answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
-        results: list[list[Vector | PrismError]] = [[] for _ in request.targets]
+        results: list[list[Vector | PrismError]] = [[] for _ in request.plans]
         for unit, answer in zip(units, answers, strict=True):
             for place, (_, number) in enumerate(unit):
                 results[number].append(answer if isinstance(answer, PrismError) else answer[place])
         return [self._admission.counted(of_target) for of_target in results]
 
     async def _of_unit(
-        self, unit: Sequence[tuple[Item | PrismError, int]], request: Request, stems: Sequence[hashlib.blake2b]
+        self, unit: Sequence[tuple[Item | PrismError, Plan]], request: Request
     ) -> list[Vector | PrismError]:
         """The result for each item and the target that reads it."""
-        readings = [self._reading(item, request, number, stems[number]) for item, number in unit]
+        readings = [self._reading(item, plan) for item, plan in unit]
         parts = [part for each in readings if isinstance(each, Reading) for part in each.parts]
         digests = await digests_of(parts, self._stages, request.ticket.deadline)
         wanted = [inputs_for(each, digests) if isinstance(each, Reading) else [] for each in readings]
-        inputs = {key: one for of_reading in wanted for key, one in of_reading}
-
-        async def compute(missing: Sequence[Hashable]) -> Answers:
-            return await self._compute({key: inputs[key] for key in missing}, request)
-
-        answers = await self._cache.get(inputs, compute, request.ticket)
+        by_view: dict[View, dict[Hashable, Input]] = {}
+        for (_, plan), of_reading in zip(unit, wanted, strict=True):
+            by_view.setdefault(plan.view, {}).update(of_reading)
+        # each model by itself: whoever waits for the one shall not wait for another
+        of_views = (self._known(inputs, view, request) for view, inputs in by_view.items())
+        answers = {key: answer for found in await asyncio.gather(*of_views) for key, answer in found.items()}
         if request.ticket.priority is Priority.BULK:  # what is searched for is no object's
-            self._keep(each for key, each in inputs.items() if not isinstance(answers[key], PrismError))
+            read = (pair for of_reading in wanted for pair in of_reading)
+            self._keep(each for key, each in read if not isinstance(answers[key], PrismError))
         return [
             fused(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
             for reading, of_reading in zip(readings, wanted, strict=True)
@@ -140,23 +172,23 @@ class Vectorizing:
             if isinstance(part, Image | Video):
                 self._store.keep(part.data)
 
-    def _stem(self, target: Target, request: Request) -> hashlib.blake2b:
-        """Everything but the parts that changes the model's answer: not name, dimensions or weights of the target."""
-        about = (request.embedder.identity, self._video_frames, request.task.value, target.instruction)
-        return hashlib.blake2b(repr(about).encode(), digest_size=20)
-
-    def _reading(
-        self, item: Item | PrismError, request: Request, number: int, stem: hashlib.blake2b
-    ) -> Reading | PrismError:
-        target = request.targets[number]
+    def _reading(self, item: Item | PrismError, plan: Plan) -> Reading | PrismError:
         try:
-            parts = self._intake.parts(item, request.embedder.info, target.fields)
-            weights = part_weights(target, parts) if request.fusions[number] is Fusion.MEAN else ()
+            parts = self._intake.parts(item, plan.view.embedder.info, plan.target.fields)
+            weights = part_weights(plan.target, parts) if plan.fusion is Fusion.MEAN else ()
         except PrismError as error:
             return error
-        return Reading(target, stem, parts, weights)
+        return Reading(plan, parts, weights)
 
-    async def _compute(self, inputs: Mapping[Hashable, Input], request: Request) -> Answers:
+    async def _known(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
+        """Of the cache, or computed."""
+
+        async def compute(missing: Sequence[Hashable]) -> Answers:
+            return await self._compute({key: inputs[key] for key in missing}, view, request)
+
+        return await self._cache.get(inputs, compute, request.ticket)
+
+    async def _compute(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
         """The model's own vectors, not normalised."""
         # those that read the same part one after the other, so that it is soon dropped
         keys = sorted(inputs, key=lambda key: inputs[key].digests)
@@ -165,24 +197,24 @@ class Vectorizing:
         for start in range(0, len(keys), TOGETHER):
             some = [inputs[key] for key in keys[start : start + TOGETHER]]
             async with ahead.reserve(
-                len(some), sum(each.has_media for each in some) * request.embedder.media_bytes
+                len(some), sum(each.has_media for each in some) * view.embedder.media_bytes
             ) as reserved:
                 prepared = await prepare_together(
-                    some, lambda inputs: self._prepared(inputs, request), self._stages, request.ticket
+                    some, lambda inputs: self._prepared(inputs, view, request.task), self._stages, request.ticket
                 )
                 reserved.weigh(prepared)
-                vectors = await self._stages.on_device_together(request.embedder.info, prepared, request.ticket)
+                vectors = await self._stages.on_device_together(view.embedder, prepared, request.ticket)
                 del prepared  # whose room the next ones may wait for
             answers |= zip(keys[start : start + TOGETHER], vectors, strict=True)
         return answers
 
-    def _prepared(self, inputs: Sequence[Input], request: Request) -> list[Prepared | PrismError]:
+    def _prepared(self, inputs: Sequence[Input], view: View, task: Task) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
-        embedder = request.embedder
-        decoder = OnceDecoder(lambda part, digest: self._intake.content(part, embedder, digest), inputs)
+        embedder, frames = view
+        decoder = OnceDecoder(lambda part, digest: self._intake.content(part, embedder, frames, digest), inputs)
 
         def prepare(source: Input) -> Prepared:
-            return embedder.prepare(decoder.contents(source), request.task, source.instruction)
+            return embedder.prepare(decoder.contents(source), task, source.instruction)
 
         return in_time(inputs, prepare, decoder.holds_nothing)
 
@@ -193,10 +225,10 @@ def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Ha
     for group in reading.groups:
         parts = tuple(reading.parts[place] for place in group)
         of_parts = tuple(digests[id(part)] for part in parts)
-        key = reading.stem.copy()
+        key = reading.plan.stem.copy()
         for modality, of_part in of_parts:
             key.update((modality + of_part).encode())
-        inputs.append((key.digest(), Input(parts, of_parts, reading.target.instruction)))
+        inputs.append((key.digest(), Input(parts, of_parts, reading.plan.target.instruction)))
     return inputs
 
 
@@ -209,7 +241,7 @@ def fused(reading: Reading, answers: Sequence[Vector | PrismError]) -> Vector | 
         vectors.append(answer)
     try:
         average = mean(vectors, [weight for weight in reading.weights if weight])
-        return finished(average, reading.target.dimensions)
+        return finished(average, reading.plan.target.dimensions)
     except PrismError as error:
         return error
 
@@ -218,8 +250,9 @@ def inputs_of(item: Item | PrismError, request: Request, numbers: Sequence[int])
     """How much work an item is, at most: an input for each joint vector, one for each part of a mean."""
     if isinstance(item, PrismError):
         return len(numbers)
-    joint = sum(request.fusions[number] is Fusion.JOINT for number in numbers)
-    means = [request.targets[number].fields for number in numbers if request.fusions[number] is Fusion.MEAN]
+    plans = [request.plans[number] for number in numbers]
+    joint = sum(each.fusion is Fusion.JOINT for each in plans)
+    means = [each.target.fields for each in plans if each.fusion is Fusion.MEAN]
     return joint + sum(
         sum(part.field in fields for part in item.parts) if fields else len(item.parts) for fields in means
     )

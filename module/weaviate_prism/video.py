@@ -75,8 +75,8 @@ class OpenedClip:
             return Clip(_frames(self._decoder, moments), self._fps, self._total, self._seconds, self._indices)
 
 
-def open_clip(data: bytes, settings: Settings) -> OpenedClip:
-    """Reads the packets, and decodes none.
+def open_clip(data: bytes, settings: Settings, frames: int) -> OpenedClip:
+    """Reads the packets, and decodes none; so many frames are going to be.
 
     Raises:
         InvalidInput: not a clip, damaged, truncated, or of an unknown codec.
@@ -89,7 +89,7 @@ def open_clip(data: bytes, settings: Settings) -> OpenedClip:
         raise InvalidInput(NO_CLIP)
     torchcodec = import_torchcodec()
     with _plain_errors(kind):
-        return _open(torchcodec, kind, data, settings)
+        return _open(torchcodec, kind, data, settings, frames)
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def _plain_errors(kind: str) -> Iterator[None]:
         ) from None
 
 
-def _open(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) -> OpenedClip:
+def _open(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings, frames: int) -> OpenedClip:
     import torch
 
     copy = bytearray(data)  # torch warns of memory that it may not write to
@@ -122,7 +122,7 @@ def _open(torchcodec: ModuleType, kind: str, data: bytes, settings: Settings) ->
     # Edit lists explain missing frames, and a last frame that lasts explains missing time: never both.
     if total < (about.num_frames_from_header or 0) and seconds < 0.9 * (about.duration_seconds_from_header or 0.0):
         raise InvalidInput(f"the clip is truncated: {total} of {about.num_frames_from_header} frames are there")
-    indices = tuple(spread(total, settings.video_frames))
+    indices = tuple(spread(total, frames))
     pixels = len(indices) * about.width * about.height
     return OpenedClip(pixels, kind, decoder, total / seconds, total, begin, seconds, indices)
 

@@ -8,7 +8,7 @@ document may have been seen when it was inserted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
@@ -41,22 +41,22 @@ class VisionCache:
         """Whether what the model sees is kept."""
         return model.eyes in self._towers
 
-    def modality(self, model: Model, digest: str) -> Modality | None:
+    def modality(self, model: Model, digest: str, video_frames: int) -> Modality | None:
         """What is kept under this digest, if anything is, and is not dropped meanwhile."""
-        return next((modality for modality in Modality if self.has(model, (modality, digest))), None)
+        return next((modality for modality in Modality if self.has(model, (modality, digest), video_frames)), None)
 
-    def has(self, model: Model, digest: Digest | None) -> bool:
+    def has(self, model: Model, digest: Digest | None, video_frames: int) -> bool:
         """Whether it is kept, if it is not dropped meanwhile."""
         with self._lock:
-            return self._patches.get((model.eyes, digest)) is not None
+            return digest is not None and self._patches.get(_key(model, digest, video_frames)) is not None
 
-    def content(self, model: Model, digest: Digest, make: Callable[[], Content]) -> Content:
-        """What `make` makes for a model that is served, unless it has for equal bytes before.
+    def content(self, model: Model, digest: Digest, video_frames: int, make: Callable[[], Content]) -> Content:
+        """What `make` makes for a model that is served, unless it has for equal bytes before, and frames of a clip.
 
         Raises:
             PrismError: of `make`; nothing is kept.
         """
-        key = model.eyes, digest
+        key = _key(model, digest, video_frames)
         with self._lock:
             known = self._patches.get(key)
         (self._misses if known is None else self._hits).inc()
@@ -67,3 +67,8 @@ class VisionCache:
             with self._lock:
                 self._patches.keep(key, made, made.nbytes + ENTRY_OVERHEAD)
         return made
+
+
+def _key(model: Model, digest: Digest, video_frames: int) -> Hashable:
+    modality, _ = digest
+    return model.eyes, digest, video_frames if modality == Modality.VIDEO else 0

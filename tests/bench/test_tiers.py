@@ -24,9 +24,11 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
 
 SETTINGS = Settings(device="cpu", dtype="float32")
+MODEL = ModelSpec("embedder", "scenes-embedder", dtype="float32")
 ROUNDS, BATCH = 30, 4
 
 
@@ -40,9 +42,9 @@ class Kind:
 
 @pytest.fixture(scope="module")
 def ways() -> dict[str, SentenceEmbedder]:
-    faster = embedder.load(SETTINGS)
+    faster = embedder.load(MODEL, SETTINGS)
     with loaded_the_standard_way():
-        standard = embedder.load(SETTINGS)
+        standard = embedder.load(MODEL, SETTINGS)
     assert (faster.info.tier, standard.info.tier) == (QwenVL.name, Standard.name)
     return {"faster": faster, "standard": standard}
 

@@ -132,6 +132,7 @@ def test_the_service_tells_its_models_and_limits(prism: Any) -> None:
     assert info.ready
     assert info.limits["max_items"] == 50
     assert {model.kind for model in info.models} == {"embedder", "reranker"}
+    assert [profile.model for profile in info.profiles if profile.default] == ["fake", "fake"]
     for model in info.models:
         assert model.modalities == ("text", "image", "video", "message")
         assert model.supports("image")

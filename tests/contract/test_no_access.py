@@ -35,6 +35,12 @@ def test_strings_are_never_opened_as_paths_or_addresses(tmp_path: Path) -> None:
             http.post("/rerank", json={"query": "q", "documents": [f"data:image/png;base64,{name}"]})
             message = json.dumps({"text": name, "image": name})
             assert http.post("/rerank", json={"query": message, "documents": [message]}).status_code == 200
+            assert http.post("/vectors", json={"id": name, "image": name}).status_code == 400
+            for kind in ("image_base64", "video_base64", "image_url"):
+                content = {"type": kind, kind: name}
+                body = {"inputs": [{"content": [content]}], "model": name}
+                assert http.post("/v1/multimodalembeddings", json=body).status_code in (400, 404)
+            assert http.post(f"/p/{name}/vectorize", json={"texts": ["a"]}).status_code == 404
         assert http.post("/rerank", json={"query": unknown, "documents": [unknown]}).status_code == 200
         assert http.post("/vectorize", json={"images": [unknown]}).status_code == 422
         with running.channel() as channel:

@@ -234,7 +234,7 @@ def test_concurrent_calls_share_device_batches(monkeypatch: pytest.MonkeyPatch) 
             stub.Vectorize.future(request(*(item(text(f"{call} {number}")) for number in range(10))))
             for call in range(10)
         ]
-        until(lambda: sum(batches[:1]) + running.metric("prism_queue_depth", stage="embedder") == 100)
+        until(lambda: sum(batches[:1]) + running.metric("prism_queue_depth", stage="embedder", model="fake") == 100)
         queued.set()
         assert not any(call.result().errors for call in calls)
     assert sum(batches) == 100

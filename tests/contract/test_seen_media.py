@@ -66,4 +66,4 @@ def test_a_service_without_room_for_what_it_sees_says_so() -> None:
 def test_what_is_dropped_between_two_looks_is_to_be_sent_again() -> None:
     intake = Intake(Settings(), Metrics())
     with pytest.raises(Unsupported, match="send them again"):
-        intake.content(Seen(RED, Modality.IMAGE), FakeReranker(FakeCost()))
+        intake.content(Seen(RED, Modality.IMAGE), FakeReranker(FakeCost()), 8)

@@ -190,7 +190,7 @@ def test_get_and_unknown_paths_have_the_same_error_body(http: httpx.Client) -> N
     response = http.get("/vectorize")
     assert "GET /vectorize" in refused(response, 405)
     assert response.headers["allow"] == "POST"
-    assert "/vectors" in refused(post(http, "/vectors"), 404)
+    assert "/nowhere" in refused(post(http, "/nowhere"), 404)
 
 
 def test_every_request_is_counted(service: InProcess, http: httpx.Client) -> None:

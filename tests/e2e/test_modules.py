@@ -8,7 +8,8 @@ from weaviate.classes.config import Configure
 from objects import PROPERTIES, mean_vector, scene_objects, vectors
 from servers import Stack
 
-MODULES = ("multi2vec-bind", "multi2vec-clip", "reranker-transformers")
+# The others tell nothing, or the name of another service.
+MODULES = ("multi2vec-bind", "multi2vec-clip", "text2vec-transformers", "reranker-transformers")
 
 
 def test_meta_of_every_module_is_prisms(bundled: Stack) -> None:

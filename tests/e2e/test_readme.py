@@ -10,10 +10,12 @@ import base64
 import contextlib
 import io
 import json
+import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +32,10 @@ MAKE = block("make demo")
 SERVE = block("prism serve")
 ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
-COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip(")]
+MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
+COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip("), block("multi2vec_voyageai(")]
 SEARCH = block("films.query")
+PROFILES = block("[profiles.")
 # Executed by native/test_readme.py
 NATIVE = (
     "prism weaviate build  #",
@@ -44,7 +48,8 @@ NATIVE = (
 
 
 def test_no_block_is_without_a_test() -> None:
-    tested = (MAKE, SERVE, ENVIRONMENT, CURL, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES)
+    tested = (*serving, *COLLECTIONS, SEARCH, *map(block, NATIVE))
     assert [each for each in BLOCKS if each not in tested] == []
 
 
@@ -56,7 +61,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         weaviate = WeaviateServer(prism.url, tmp_path_factory.mktemp("readme"))
         for name in service(prism.url):
             del weaviate.environment[name]
-        lines = ENVIRONMENT.replace("http://prism:8090", prism.url).splitlines()
+        lines = (ENVIRONMENT + MORE_ENVIRONMENT).replace("http://prism:8090", prism.url).splitlines()
         weaviate.environment |= dict(line.split("=", 1) for line in lines)
         with weaviate, weaviate.client() as client:
             yield Stack(prism, weaviate, client)
@@ -66,19 +71,21 @@ def test_python_configures_inserts_and_searches(configured: Stack) -> None:
     names: dict[str, object] = {"client": configured.client, "prism_url": configured.prism.url}
     for collection in COLLECTIONS:
         exec(compile(collection, "README.md", "exec"), names)
-    films = configured.client.collections.get("Film")
-    for scene, clip in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
-        media = {"still": picture_jpeg(scene), "trailer": clip_mp4(clip)}
-        encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
-        films.data.insert({"title": scene.caption, **encoded})
+    for name in ("Film", "Short"):
+        films = configured.client.collections.get(name)
+        for scene, clip in zip(make_scenes(4, 1, kinds=("pair",)), make_scenes(4, 1, kinds=("clip",)), strict=True):
+            media = {"still": picture_jpeg(scene), "trailer": clip_mp4(clip)}
+            encoded = {name: base64.b64encode(data).decode() for name, data in media.items()}
+            films.data.insert({"title": scene.caption, **encoded})
     photos = configured.client.collections.get("Photo")
     photos.data.insert({"caption": "a star"})
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(SEARCH, "README.md", "exec"), names)
-    scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
-    assert len(scores) == 4
-    assert scores == sorted(scores, reverse=True)
+    for name in ("Film", "Short"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(SEARCH.replace('"Film"', f'"{name}"'), "README.md", "exec"), names)
+        scores = [float(line.split()[0]) for line in printed.getvalue().splitlines()]
+        assert len(scores) == 4
+        assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -96,12 +103,26 @@ def run(line: str) -> str:
 def test_prism_serve_takes_its_flags_and_serves() -> None:
     program, command, *flags = shlex.split(SERVE.replace("\\\n", " "))
     assert (program, command) == ("prism", "serve")
-    settings, bundled = config.parse_command(flags, {}), config.Settings()
-    hub = {settings.embedder: bundled.embedder, settings.reranker: bundled.reranker}
+    settings = config.parse_command(flags, {})
+    hub = {settings.embedder: BUNDLED[1], settings.reranker: BUNDLED[3]}
     assert all("/" in name for name in hub)
     with Subprocess(*(hub.get(flag, flag) for flag in flags)) as running, running.ready() as http:
         assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
         running.wait_for(rf"listening on http://{settings.host}:")
+
+
+def test_prism_serve_takes_the_file_of_profiles(tmp_path: Path) -> None:
+    file, example = tmp_path / "prism.toml", PROFILES
+    for kind, bundled in (("embedder", "scenes-embedder"), ("reranker", "scenes-reranker")):
+        example = re.sub(rf'^{kind} = "Qwen/.*"$', f'{kind} = "{bundled}"', example, flags=re.MULTILINE)
+    file.write_text(example)
+    with Subprocess("--config", str(file), "--embedder", "", "--reranker", "") as running, running.ready() as http:
+        assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
+        profiles = {each["name"]: each for each in http.get("/meta").json()["profiles"]}
+        assert list(profiles) == re.findall(r"^\[profiles\.(.*?)\]", PROFILES, re.MULTILINE)
+        assert [name for name, profile in profiles.items() if profile["default"]] == ["films", "judge"]
+        for name in profiles:
+            running.wait_for(rf"profile {name}: (embedder|reranker) scenes-")
 
 
 def test_make_has_the_targets() -> None:

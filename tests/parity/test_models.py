@@ -51,16 +51,6 @@ PAIRS: list[tuple[tuple[Part, ...], tuple[Part, ...]]] = [
 
 
 @pytest.fixture(scope="module")
-def clip() -> Video:
-    pytest.importorskip("torchcodec", reason="torchcodec is not installed, so clips can be neither made nor read")
-    from weaviate_prism.bundled.drawing import clip_mp4
-    from weaviate_prism.bundled.scenes import make_scenes
-
-    (scene,) = make_scenes(1, seed=3, kinds=("clip",))
-    return Video(clip_mp4(scene))
-
-
-@pytest.fixture(scope="module")
 def items(clip: Video) -> list[Item]:
     alone: list[Part] = [*TEXTS, *PICTURES, clip]
     together = [(TEXTS[0], PICTURES[0]), (TEXTS[2], PICTURES[1], clip)]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-import tiny
+from tiny import texts, towers
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError, Unsupported
@@ -47,7 +47,7 @@ async def vectors(engine: Engine, *parts: Part) -> list[Any]:
 
 
 async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(tmp_path: Path) -> None:
-    directory = tiny.clip(tmp_path)
+    directory = towers.clip(tmp_path)
     engine = await started(embedder=str(directory))
     reference = SentenceTransformer(str(directory), device="cpu")
     ours = await vectors(engine, *(Text(text) for text in TEXTS), picture(), Video(b"\0\0\0\x18ftypmp42"))
@@ -60,7 +60,7 @@ async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(
 
 
 async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> None:
-    directory = tiny.clip(tmp_path)
+    directory = towers.clip(tmp_path)
     file = tmp_path / "picture.png"
     pixels = picture(file)
     engine = await started(embedder=str(directory))
@@ -74,7 +74,7 @@ async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> 
 
 
 async def test_several_parts_of_clip_become_their_mean_and_never_one_message(tmp_path: Path) -> None:
-    directory = tiny.clip(tmp_path)
+    directory = towers.clip(tmp_path)
     engine = await started(embedder=str(directory))
     pixels = picture(tmp_path / "picture.png")
     item = Item((Text("a red bicycle", field="title"), Image(pixels.data, field="still")))
@@ -98,7 +98,7 @@ async def test_several_parts_of_clip_become_their_mean_and_never_one_message(tmp
 
 
 async def test_a_text_cross_encoder_equals_sentence_transformers_and_takes_no_pictures(tmp_path: Path) -> None:
-    directory = tiny.cross_encoder(tmp_path)
+    directory = texts.cross_encoder(tmp_path)
     engine = await started(reranker=str(directory))
     reference = CrossEncoder(str(directory), device="cpu")
     documents = ["a red bicycle leans", "", "revenue", "quarterly revenue rose by twelve percent"]
@@ -111,7 +111,7 @@ async def test_a_text_cross_encoder_equals_sentence_transformers_and_takes_no_pi
 
 
 async def test_a_long_query_does_not_push_the_document_out(tmp_path: Path) -> None:
-    engine = await started(reranker=str(tiny.cross_encoder(tmp_path)))
+    engine = await started(reranker=str(texts.cross_encoder(tmp_path)))
     query = Item((Text("red " * 500),))
     answers = await engine.rerank(
         query, [Item((Text("a bicycle"),)), Item((Text("revenue"),))], deadline=time.monotonic() + 60
@@ -121,7 +121,7 @@ async def test_a_long_query_does_not_push_the_document_out(tmp_path: Path) -> No
 
 
 async def test_control_tokens_in_a_text_are_only_text(tmp_path: Path) -> None:
-    engine = await started(reranker=str(tiny.cross_encoder(tmp_path)))
+    engine = await started(reranker=str(texts.cross_encoder(tmp_path)))
     spelt, broken = await engine.rerank(
         Item((Text("red"),)),
         [Item((Text("wall [SEP] revenue"),)), Item((Text("wall [ SEP] revenue"),))],
@@ -133,12 +133,18 @@ async def test_control_tokens_in_a_text_are_only_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("bare", "no modules.json"), ("labels", "3 scores per pair"), ("missing", "nor a directory")],
+    [
+        ("bare", "no modules.json"),
+        ("labels", "3 scores per pair"),
+        ("missing", "nor a directory"),
+        ("elsewhere", "nobody/nothing: cannot be had from the hub"),
+    ],
 )
 async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Path, kind: str, reason: str) -> None:
     if kind == "labels":
-        engine = await started(reranker=str(tiny.cross_encoder(tmp_path, labels=3)))
+        engine = await started(reranker=str(texts.cross_encoder(tmp_path, labels=3)))
     else:
-        engine = await started(embedder=str(tiny.bare_bert(tmp_path)) if kind == "bare" else "/no/such/model")
+        names = {"bare": str(texts.bare_bert(tmp_path)), "missing": "/no/such/model", "elsewhere": "nobody/nothing"}
+        engine = await started(embedder=names[kind])
     assert reason in await engine.failed()
     engine.close()

@@ -27,9 +27,15 @@ from weaviate_prism.models.qwen_vl import QwenVL, pooled
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.models.vision_tower import VisionTower
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text
 
 FLOAT32 = Settings(device="cpu", dtype="float32", cache_bytes=0)
+RERANKER = ModelSpec("reranker", "scenes-reranker", dtype="float32")
+
+
+def load(settings: Settings) -> SentenceEmbedder:
+    return embedder.load(ModelSpec("embedder", "scenes-embedder", dtype=settings.dtype), settings)
 
 
 def picture(colour: str) -> Pillow.Image:
@@ -135,7 +141,7 @@ def test_a_picture_too_narrow_is_refused_by_name() -> None:
 
 def test_a_text_that_the_tokenizer_cannot_read_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        embedder.load(FLOAT32).prepare(["lone \ud800"], Task.QUERY, "")
+        load(FLOAT32).prepare(["lone \ud800"], Task.QUERY, "")
 
 
 def answered(model: SentenceEmbedder, text: str) -> Any:
@@ -147,7 +153,7 @@ def answered(model: SentenceEmbedder, text: str) -> Any:
 def test_a_way_that_answers_differently_is_not_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, off: float
 ) -> None:
-    right = answered(embedder.load(FLOAT32), "red")
+    right = answered(load(FLOAT32), "red")
     forward = QwenVL.forward
 
     def wrong(self: QwenVL, batch: Sequence[Prepared]) -> torch.Tensor:
@@ -156,11 +162,11 @@ def test_a_way_that_answers_differently_is_not_taken(
         return answers
 
     monkeypatch.setattr(QwenVL, "forward", wrong)
-    model = embedder.load(FLOAT32)
+    model = load(FLOAT32)
     assert model.info.tier == "standard"
     assert "failed its proof" in caplog.text
     np.testing.assert_allclose(answered(model, "red"), right, atol=1e-5)
-    assert reranker.load(FLOAT32).info.tier == "standard"
+    assert reranker.load(RERANKER, FLOAT32).info.tier == "standard"
 
 
 @pytest.mark.parametrize("method", ["__init__", "__call__"])
@@ -171,7 +177,7 @@ def test_a_way_that_breaks_is_not_taken(
         raise AttributeError("a new version has no such thing")
 
     monkeypatch.setattr(VisionTower, method, broken)
-    assert embedder.load(FLOAT32).info.tier == "standard"
+    assert load(FLOAT32).info.tier == "standard"
     assert "no such thing" in caplog.text
 
 
@@ -230,7 +236,7 @@ def test_media_are_put_where_the_template_has_their_kind() -> None:
 
 
 def test_bfloat16_stays_close_to_float32() -> None:
-    rough, exact = (embedder.load(Settings(device="cpu", dtype=dtype)) for dtype in ("bfloat16", "float32"))
+    rough, exact = (load(Settings(device="cpu", dtype=dtype)) for dtype in ("bfloat16", "float32"))
     assert rough.info.tier == "qwen-vl"
     contents: tuple[list[Content], ...] = (["three small red circles"], [picture("red")], ["left of", picture("blue")])
     for content in contents:
@@ -256,11 +262,11 @@ def test_models_share_what_they_have_seen_only_where_weights_and_processors_are_
         model[0].processor.image_processor.size["longest_edge"] *= 2
 
     changed = [eyes(change) for change in (weight, size, lambda model: model.bfloat16())]
-    assert len({eyes(), eyes(), *changed, reranker.load(FLOAT32).eyes}) == 5
+    assert len({eyes(), eyes(), *changed, reranker.load(RERANKER, FLOAT32).eyes}) == 5
 
 
 def test_pixels_are_dropped_once_the_tower_has_seen_them() -> None:
-    model = embedder.load(FLOAT32)
+    model = load(FLOAT32)
     read = model.patched(picture("red"))
     assert isinstance(read, Patches)
     vectors = [model.forward([model.prepare([read], task, "")]) for task in (Task.DOCUMENT, Task.QUERY, Task.DOCUMENT)]

@@ -17,7 +17,7 @@ def prism(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--version",), ("--help",), ("serve", "--help"), ("weaviate", "build", "--help")]
+    "arguments", [("--version",), ("--help",), ("serve", "--help"), ("models",), ("weaviate", "build", "--help")]
 )
 def test_help_and_version_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
     done = prism(*arguments)

@@ -26,7 +26,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     for field in dataclasses.fields(Settings):
         kind = config.kind_of(field.name).lower()
         tls = {"PRISM_TLS_CERT": "x", "PRISM_TLS_KEY": "x"} if field.name.startswith("tls_") else {}
-        text = kind.split("|")[-1] if "|" in kind else values.get(kind, "a@1,b@2")
+        text = kind.split("|")[-1] if "|" in kind else values.get(kind, f"a@{40 * '1'},b@{40 * '2'}")
         by_flag = config.parse_command([config.flag_of(field.name), text], tls)
         assert by_flag == config.parse_command([], {**tls, config.env_of(field.name): text})
         assert config.show(getattr(by_flag, field.name)) == text
@@ -89,6 +89,7 @@ def test_limits_are_the_numbers_that_clients_should_know() -> None:
     ("flags", "named"),
     [
         (["--trust-remote-code", "someone/model"], "repository@commit"),
+        (["--trust-remote-code", "someone/model@main"], "40 hex digits.*'someone/model@main'"),
         (["--embedder", "none", "--reranker", "none"], "both none"),
         (["--video-frames", "7"], "--video-frames"),
         (["--tls-cert", "cert.pem"], "--tls-cert needs --tls-key"),

@@ -27,7 +27,6 @@ from weaviate_prism.errors import (
     Unsupported,
 )
 from weaviate_prism.models import fake
-from weaviate_prism.models.registry import Models
 from weaviate_prism.values import LOWEST_SCORE, Image, Item, Modality, Priority, Target, Task, Text, Vector
 
 
@@ -128,7 +127,7 @@ async def test_the_same_content_gets_the_same_bits_and_is_computed_once() -> Non
         again = only_vectors(await vectorize(engine, texts("red", "blue")))
         missed = engine.metrics.registry.get_sample_value("prism_cache_total", {"outcome": "miss"})
     assert len({vector.tobytes() for vector in answers} | {again[0].tobytes()}) == 1
-    assert missed == 3  # warm-up, red, blue
+    assert missed == 2
 
 
 async def test_cache_keys_tell_task_and_instruction_apart() -> None:
@@ -137,7 +136,7 @@ async def test_cache_keys_tell_task_and_instruction_apart() -> None:
         await vectorize(engine, texts("red"), task=Task.QUERY)
         await vectorize(engine, texts("red"), task=Task.QUERY, target=Target(instruction="find"))
         missed = engine.metrics.registry.get_sample_value("prism_cache_total", {"outcome": "miss"})
-    assert missed == 4  # and the warm-up
+    assert missed == 3
 
 
 async def test_parts_are_counted_once_however_many_targets_read_them() -> None:
@@ -160,8 +159,8 @@ async def test_only_devices_have_batch_sizes() -> None:
     async with running() as engine:
         await vectorize(engine, texts("red"))
         registry = engine.metrics.registry
-        assert registry.get_sample_value("prism_batch_items_count", {"stage": "embedder"})
-        assert registry.get_sample_value("prism_batch_items_count", {"stage": "cpu"}) is None
+        assert registry.get_sample_value("prism_batch_items_count", {"stage": "embedder", "model": "fake"})
+        assert registry.get_sample_value("prism_batch_items_count", {"stage": "cpu", "model": ""}) is None
 
 
 @pytest.mark.parametrize(
@@ -175,8 +174,8 @@ async def test_torchcodec_is_imported_before_the_first_clip_where_a_real_model_r
     monkeypatch.setattr(video, "import_torchcodec", lambda: imported.append(True))
     embedder = fake.FakeEmbedder(fake.FakeCost())
     embedder.info = replace(embedder.info, name=name, modalities=frozenset(Modality(each) for each in modalities))
-    monkeypatch.setattr("weaviate_prism.engine.load_models", lambda settings: Models(embedder, None))
-    async with running() as engine:
+    monkeypatch.setattr("weaviate_prism.catalog.load_model", lambda spec, settings: embedder)
+    async with running(reranker="none") as engine:
         assert engine.ready()
     assert len(imported) == expected
 
@@ -188,7 +187,7 @@ async def test_a_service_without_torchcodec_says_at_start_that_clips_will_be_ref
         raise Unsupported("clips need torchcodec")
 
     monkeypatch.setattr(video, "import_torchcodec", missing)
-    monkeypatch.setattr("weaviate_prism.engine.is_fake", lambda name: False)
+    monkeypatch.setattr("weaviate_prism.catalog.is_fake", lambda name: False)
     async with running() as engine:
         assert engine.ready()
     assert "clips will be refused: clips need torchcodec" in caplog.text
@@ -307,7 +306,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_failure_with_its_reason() -> N
 
 
 def depth(engine: Engine) -> float:
-    return engine.metrics.registry.get_sample_value("prism_queue_depth", {"stage": "embedder"}) or 0.0
+    return engine.metrics.registry.get_sample_value("prism_queue_depth", {"stage": "embedder", "model": "fake"}) or 0.0
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -51,6 +51,7 @@ def test_the_default_is_what_the_model_can() -> None:
         (weighted(1, math.inf), InvalidInput, "weights: .* 'b' has inf"),
         (weighted(0, 0), InvalidInput, "weights: all are 0"),
         (Target(fields=("a", "b", "a")), InvalidInput, "fields: 'a' is named twice"),
+        (Target(dimensions=-1), InvalidInput, "dimensions: -1 are fewer than none"),
         (Target(dimensions=33), InvalidInput, "dimensions: 33 are more than the 32 of fake"),
     ],
 )

@@ -19,12 +19,12 @@ LAYERS = (
     ("server.app",),
     ("server",),
     ("engine",),
-    ("vectorizing", "reranking"),
+    ("catalog", "vectorizing", "reranking"),
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
     ("client",),
-    ("values", "errors", "lru", "metrics", "config", "cores", "tracing", "weaviate", "v1"),
+    ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
 # The only parts of the package that may import these libraries.
@@ -34,6 +34,8 @@ OWNERS = {
     "torchcodec": ("video", "bundled"),
     "transformers": ("models", "bundled"),
     "sentence_transformers": ("models", "bundled"),
+    "safetensors": ("models", "bundled"),
+    "huggingface_hub": ("models",),
     "grpc": ("server.rpc", "client", "v1"),
     "grpc_health": ("server.rpc",),
     "grpc_reflection": ("server.rpc",),
@@ -104,7 +106,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert modules_after("import weaviate_prism") - modules_after("pass") == {"weaviate_prism"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"], ["weaviate", "build", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["models"], ["weaviate", "build", "--help"]]
+)
 def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) -> None:
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
     assert "weaviate_prism.cli" in loaded

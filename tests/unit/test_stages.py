@@ -74,7 +74,7 @@ def test_a_failing_batch_is_halved_until_only_the_guilty_job_fails(guilty: int) 
             assert "secret" not in error.message
         else:
             assert future.result(5) == str(index)
-    assert gate.counted("prism_batch_splits_total", stage="test") >= 1
+    assert gate.counted("prism_batch_splits_total", stage="test", model="") >= 1
     assert not gate.deaths
     gate.stage.close()
 
@@ -196,7 +196,7 @@ def test_only_devices_count_their_batches() -> None:
         stage.close()
         stage.join(5)
     counted = {
-        name: metrics.registry.get_sample_value("prism_batch_items_count", {"stage": name})
+        name: metrics.registry.get_sample_value("prism_batch_items_count", {"stage": name, "model": ""})
         for name in ("cpu", "device")
     }
     assert counted == {"cpu": None, "device": 1}

@@ -17,6 +17,7 @@ from weaviate_prism.models.fake import FakeCost, FakeReranker
 from weaviate_prism.values import Image, Item, Modality, Priority, Task, Text
 from weaviate_prism.vision_cache import ENTRY_OVERHEAD, VisionCache
 
+FRAMES = 8
 DIGEST, OTHER = (Modality.IMAGE, "one"), (Modality.VIDEO, "one")
 PICTURES = [Image(picture(colour)) for colour in ("red", "green", "blue")]
 
@@ -48,20 +49,29 @@ def served(max_bytes: int = 1 << 20) -> VisionCache:
 
 def test_what_a_tower_has_seen_is_found_again_by_that_tower_alone() -> None:
     cache, read = served(), Reader()
-    first = cache.content(model(), DIGEST, read)
-    assert cache.content(model(), DIGEST, read) is first
-    assert cache.content(model(), OTHER, read) is not first
-    assert cache.content(model("another"), DIGEST, read) is not first
+    first = cache.content(model(), DIGEST, FRAMES, read)
+    assert cache.content(model(), DIGEST, FRAMES, read) is first
+    assert cache.content(model(), OTHER, FRAMES, read) is not first
+    assert cache.content(model("another"), DIGEST, FRAMES, read) is not first
+    assert read.times == 3
+
+
+def test_a_clip_is_found_again_only_where_as_many_frames_are_wanted() -> None:
+    cache, read = served(), Reader()
+    for digest, shared in ((OTHER, False), (DIGEST, True)):
+        first = cache.content(model(), digest, 8, read)
+        assert cache.has(model(), digest, 4) is shared
+        assert (cache.content(model(), digest, 4, read) is first) is shared
     assert read.times == 3
 
 
 def test_the_least_recently_seen_is_dropped_over_the_budget() -> None:
     cache, read = served(3 * (1000 + ENTRY_OVERHEAD)), Reader(1000)
     for digest in "abcad":
-        cache.content(model(), (Modality.IMAGE, digest), read)
-    assert [cache.modality(model(), digest) for digest in "abcd"] == ["image", None, "image", "image"]
-    cache.content(model(), (Modality.IMAGE, "larger than all"), Reader(6000))
-    assert [cache.modality(model(), digest) for digest in "acd"] == ["image"] * 3
+        cache.content(model(), (Modality.IMAGE, digest), FRAMES, read)
+    assert [cache.modality(model(), digest, FRAMES) for digest in "abcd"] == ["image", None, "image", "image"]
+    cache.content(model(), (Modality.IMAGE, "larger than all"), FRAMES, Reader(6000))
+    assert [cache.modality(model(), digest, FRAMES) for digest in "acd"] == ["image"] * 3
 
 
 def test_errors_are_not_kept() -> None:
@@ -72,8 +82,8 @@ def test_errors_are_not_kept() -> None:
 
     for _ in range(2):
         with pytest.raises(InvalidInput):
-            cache.content(model(), DIGEST, fail)
-    assert not cache.has(model(), DIGEST)
+            cache.content(model(), DIGEST, FRAMES, fail)
+    assert not cache.has(model(), DIGEST, FRAMES)
 
 
 @pytest.mark.parametrize(("max_bytes", "eyes"), [(0, "one"), (1000, "another"), (1000, "")])

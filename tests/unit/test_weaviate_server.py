@@ -229,15 +229,23 @@ def ports(weaviate: WeaviateServer) -> set[int]:
 
 def test_environment_points_at_prism_and_takes_additions() -> None:
     environment = WeaviateServer("http://prism:1", Path("data"), environment={"LOG_LEVEL": "debug"}).environment
-    assert {environment[f"{module}_INFERENCE_API"] for module in ("BIND", "CLIP", "RERANKER")} == {"http://prism:1"}
-    assert environment["ENABLE_MODULES"] == "multi2vec-bind,multi2vec-clip,reranker-transformers"
+    modules = ("BIND", "CLIP", "TRANSFORMERS", "IMAGE", "RERANKER")
+    assert {environment[f"{module}_INFERENCE_API"] for module in modules} == {"http://prism:1"}
+    assert environment["ENABLE_MODULES"].split(",") == list(server.STOCK_MODULES)
+    assert all(environment[f"{module}_APIKEY"] for module in ("VOYAGEAI", "COHERE", "NVIDIA"))
     assert environment["LOG_LEVEL"] == "debug"
+
+
+def test_key_in_prisms_address_is_shown_by_modules_that_send_one() -> None:
+    variables = server.service("http://prism:a%40b%2Fc@host:1")
+    assert {variables[f"{module}_APIKEY"] for module in ("VOYAGEAI", "COHERE", "NVIDIA")} == {"a@b/c"}
+    assert variables["BIND_INFERENCE_API"] == "http://prism:a%40b%2Fc@host:1"
 
 
 def test_native_modules_are_added_to_the_stock_ones() -> None:
     environment = WeaviateServer("http://prism:1", Path("data"), environment=native_modules("prism:2")).environment
     assert environment["ENABLE_MODULES"].split(",")[-2:] == ["multi2vec-prism", "reranker-prism"]
-    assert environment["ENABLE_MODULES"].startswith(server.STOCK_MODULES)
+    assert environment["ENABLE_MODULES"].split(",")[:-2] == list(server.STOCK_MODULES)
     assert environment["PRISM_MODULE_ADDRESS"] == "prism:2"
     assert environment["CLIP_INFERENCE_API"] == "http://prism:1"
 

@@ -91,7 +91,7 @@ func (Task) EnumDescriptor() ([]byte, []int) {
 type Fusion int32
 
 const (
-	Fusion_FUSION_UNSPECIFIED Fusion = 0 // joint where the model takes messages, else mean
+	Fusion_FUSION_UNSPECIFIED Fusion = 0 // the profile's; else joint where the model takes messages, else mean
 	Fusion_FUSION_JOINT       Fusion = 1 // all parts as one message; refused where the model takes one part at a time
 	Fusion_FUSION_MEAN        Fusion = 2 // weighted average of the parts' unit vectors, normalised again
 )
@@ -195,7 +195,7 @@ type Part struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Weaviate property that it comes from; empty in queries. Targets select parts by it.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	// Required with `digest`; with `data` it must agree with the bytes unless unspecified.
+	// Must agree with the media unless unspecified: what these are, their bytes tell.
 	Modality Modality `protobuf:"varint,2,opt,name=modality,proto3,enum=prism.v1.Modality" json:"modality,omitempty"`
 	// Types that are valid to be assigned to Content:
 	//
@@ -301,7 +301,8 @@ type Part_Data struct {
 
 type Part_Digest struct {
 	// Lower-case hex SHA-256 of the standard padded base64 text of media that the service has
-	// stored, as Weaviate keeps it for a blobHash property.
+	// stored, as Weaviate keeps it for a blobHash property; or, in a document, that the reranker
+	// has seen (`RerankResponse.keeps_media`).
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3,oneof"`
 }
 
@@ -371,11 +372,12 @@ type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The target vector's name; empty for the unnamed one. Names the block of the answer.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// A loaded model's name; empty for the default.
+	// A profile's name, or a model's own, which stands for the first profile that uses it; empty for the default.
+	// InfoResponse.profiles has them all. A model that is loaded on demand may take as long as its weights do.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	// Dimensions wanted: the vector is cut, then normalised again. 0: the model's own.
+	// Dimensions wanted: the vector is cut, then normalised again. 0: the profile's, else the model's own.
 	Dimensions uint32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
-	// Replaces the model's own prompt for the task. Empty: the model's own.
+	// Replaces the model's own prompt for the task. Empty: the profile's, else the model's own.
 	Instruction string `protobuf:"bytes,4,opt,name=instruction,proto3" json:"instruction,omitempty"`
 	Fusion      Fusion `protobuf:"varint,5,opt,name=fusion,proto3,enum=prism.v1.Fusion" json:"fusion,omitempty"`
 	// The fields that this target reads, none twice. Empty: all parts.
@@ -483,8 +485,8 @@ type VectorizeRequest struct {
 	// Collection and tenant that the items belong to; for logs only.
 	Collection string `protobuf:"bytes,2,opt,name=collection,proto3" json:"collection,omitempty"`
 	Tenant     string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Empty: one unnamed target with the default model. Targets that read the same media share their
-	// decoding; targets that agree in model, instruction and parts share their vector, too.
+	// Empty: one unnamed target with the default model. Targets of one model that read the same media share
+	// their decoding; targets that agree in instruction and parts, too, share their vector.
 	Targets []*Target `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
 	// At least one.
 	Items         []*Item `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
@@ -753,9 +755,9 @@ type RerankRequest struct {
 	// For logs only.
 	Collection string `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
 	Tenant     string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// A loaded reranker's name; empty for the default.
+	// A profile's name, or a model's own; empty for the default. See Target.model.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// Replaces the model's own instruction. Empty: the model's own.
+	// Replaces the model's own instruction. Empty: the profile's, else the model's own.
 	Instruction string `protobuf:"bytes,4,opt,name=instruction,proto3" json:"instruction,omitempty"`
 	// One item; its parts form one query.
 	Query *Item `protobuf:"bytes,5,opt,name=query,proto3" json:"query,omitempty"`
@@ -1053,24 +1055,118 @@ func (x *Model) GetJoint() bool {
 	return false
 }
 
+// A model under a name of its own, with options for requests that say nothing else.
+type Profile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What `model` of a request may be.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "embedder" or "reranker".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The model's own name.
+	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	// Whether its model is loaded; else the first request that names it waits for that.
+	Loaded bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	// Whether it is what requests without a `model` get.
+	Default bool `protobuf:"varint,5,opt,name=default,proto3" json:"default,omitempty"`
+	// Components of a vector; 0: the model's own.
+	Dimensions    uint32 `protobuf:"varint,6,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Profile) Reset() {
+	*x = Profile{}
+	mi := &file_prism_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Profile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Profile) ProtoMessage() {}
+
+func (x *Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_prism_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Profile.ProtoReflect.Descriptor instead.
+func (*Profile) Descriptor() ([]byte, []int) {
+	return file_prism_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Profile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Profile) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Profile) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Profile) GetLoaded() bool {
+	if x != nil {
+		return x.Loaded
+	}
+	return false
+}
+
+func (x *Profile) GetDefault() bool {
+	if x != nil {
+		return x.Default
+	}
+	return false
+}
+
+func (x *Profile) GetDimensions() uint32 {
+	if x != nil {
+		return x.Dimensions
+	}
+	return 0
+}
+
 type InfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Raised when a message or field gains a meaning. 1 now.
 	ApiVersion uint32 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
 	// Prism's version.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Whether all models are loaded and answer.
-	Ready  bool     `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Whether all models that are not left for later are loaded and answer.
+	Ready bool `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Those that are loaded; of each kind, the default's is first.
 	Models []*Model `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"`
 	// Limits by the name of the setting: bytes, pixels, seconds, items.
-	Limits        map[string]uint64 `protobuf:"bytes,5,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Limits map[string]uint64 `protobuf:"bytes,5,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// All there are.
+	Profiles      []*Profile `protobuf:"bytes,6,rep,name=profiles,proto3" json:"profiles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_prism_proto_msgTypes[11]
+	mi := &file_prism_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1178,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_prism_proto_msgTypes[11]
+	mi := &file_prism_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1191,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_prism_proto_rawDescGZIP(), []int{11}
+	return file_prism_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InfoResponse) GetApiVersion() uint32 {
@@ -1129,6 +1225,13 @@ func (x *InfoResponse) GetModels() []*Model {
 func (x *InfoResponse) GetLimits() map[string]uint64 {
 	if x != nil {
 		return x.Limits
+	}
+	return nil
+}
+
+func (x *InfoResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
 	}
 	return nil
 }
@@ -1210,14 +1313,24 @@ const file_prism_proto_rawDesc = "" +
 	"max_tokens\x18\x06 \x01(\rR\tmaxTokens\x12\x14\n" +
 	"\x05dtype\x18\a \x01(\tR\x05dtype\x12\x16\n" +
 	"\x06device\x18\b \x01(\tR\x06device\x12\x14\n" +
-	"\x05joint\x18\t \x01(\bR\x05joint\"\xff\x01\n" +
+	"\x05joint\x18\t \x01(\bR\x05joint\"\x99\x01\n" +
+	"\aProfile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12\x16\n" +
+	"\x06loaded\x18\x04 \x01(\bR\x06loaded\x12\x18\n" +
+	"\adefault\x18\x05 \x01(\bR\adefault\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x06 \x01(\rR\n" +
+	"dimensions\"\xae\x02\n" +
 	"\fInfoResponse\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
 	"\x05ready\x18\x03 \x01(\bR\x05ready\x12'\n" +
 	"\x06models\x18\x04 \x03(\v2\x0f.prism.v1.ModelR\x06models\x12:\n" +
-	"\x06limits\x18\x05 \x03(\v2\".prism.v1.InfoResponse.LimitsEntryR\x06limits\x1a9\n" +
+	"\x06limits\x18\x05 \x03(\v2\".prism.v1.InfoResponse.LimitsEntryR\x06limits\x12-\n" +
+	"\bprofiles\x18\x06 \x03(\v2\x11.prism.v1.ProfileR\bprofiles\x1a9\n" +
 	"\vLimitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01*?\n" +
@@ -1256,7 +1369,7 @@ func file_prism_proto_rawDescGZIP() []byte {
 }
 
 var file_prism_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_prism_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_prism_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_prism_proto_goTypes = []any{
 	(Task)(0),                 // 0: prism.v1.Task
 	(Fusion)(0),               // 1: prism.v1.Fusion
@@ -1272,8 +1385,9 @@ var file_prism_proto_goTypes = []any{
 	(*RerankResponse)(nil),    // 11: prism.v1.RerankResponse
 	(*InfoRequest)(nil),       // 12: prism.v1.InfoRequest
 	(*Model)(nil),             // 13: prism.v1.Model
-	(*InfoResponse)(nil),      // 14: prism.v1.InfoResponse
-	nil,                       // 15: prism.v1.InfoResponse.LimitsEntry
+	(*Profile)(nil),           // 14: prism.v1.Profile
+	(*InfoResponse)(nil),      // 15: prism.v1.InfoResponse
+	nil,                       // 16: prism.v1.InfoResponse.LimitsEntry
 }
 var file_prism_proto_depIdxs = []int32{
 	2,  // 0: prism.v1.Part.modality:type_name -> prism.v1.Modality
@@ -1289,18 +1403,19 @@ var file_prism_proto_depIdxs = []int32{
 	8,  // 10: prism.v1.RerankResponse.errors:type_name -> prism.v1.ItemError
 	2,  // 11: prism.v1.Model.modalities:type_name -> prism.v1.Modality
 	13, // 12: prism.v1.InfoResponse.models:type_name -> prism.v1.Model
-	15, // 13: prism.v1.InfoResponse.limits:type_name -> prism.v1.InfoResponse.LimitsEntry
-	6,  // 14: prism.v1.Vectorizer.Vectorize:input_type -> prism.v1.VectorizeRequest
-	10, // 15: prism.v1.Reranker.Rerank:input_type -> prism.v1.RerankRequest
-	12, // 16: prism.v1.Module.Info:input_type -> prism.v1.InfoRequest
-	9,  // 17: prism.v1.Vectorizer.Vectorize:output_type -> prism.v1.VectorizeResponse
-	11, // 18: prism.v1.Reranker.Rerank:output_type -> prism.v1.RerankResponse
-	14, // 19: prism.v1.Module.Info:output_type -> prism.v1.InfoResponse
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	16, // 13: prism.v1.InfoResponse.limits:type_name -> prism.v1.InfoResponse.LimitsEntry
+	14, // 14: prism.v1.InfoResponse.profiles:type_name -> prism.v1.Profile
+	6,  // 15: prism.v1.Vectorizer.Vectorize:input_type -> prism.v1.VectorizeRequest
+	10, // 16: prism.v1.Reranker.Rerank:input_type -> prism.v1.RerankRequest
+	12, // 17: prism.v1.Module.Info:input_type -> prism.v1.InfoRequest
+	9,  // 18: prism.v1.Vectorizer.Vectorize:output_type -> prism.v1.VectorizeResponse
+	11, // 19: prism.v1.Reranker.Rerank:output_type -> prism.v1.RerankResponse
+	15, // 20: prism.v1.Module.Info:output_type -> prism.v1.InfoResponse
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_prism_proto_init() }
@@ -1319,7 +1434,7 @@ func file_prism_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_prism_proto_rawDesc), len(file_prism_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

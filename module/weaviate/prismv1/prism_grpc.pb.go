@@ -49,7 +49,8 @@ type VectorizerClient interface {
 	// One bad item never fails its neighbours: it gets an entry in `errors` and a row of zeros. The
 	// call itself fails only when nothing in it can be answered: INVALID_ARGUMENT (no items, no task),
 	// NOT_FOUND (unknown model), UNIMPLEMENTED (a field that cannot be honoured), RESOURCE_EXHAUSTED
-	// (queue full), UNAVAILABLE (models loading or server draining: try again).
+	// (queue full), UNAVAILABLE (models loading or server draining: try again), INTERNAL (a model that is
+	// loaded on demand cannot be).
 	Vectorize(ctx context.Context, in *VectorizeRequest, opts ...grpc.CallOption) (*VectorizeResponse, error)
 }
 
@@ -82,7 +83,8 @@ type VectorizerServer interface {
 	// One bad item never fails its neighbours: it gets an entry in `errors` and a row of zeros. The
 	// call itself fails only when nothing in it can be answered: INVALID_ARGUMENT (no items, no task),
 	// NOT_FOUND (unknown model), UNIMPLEMENTED (a field that cannot be honoured), RESOURCE_EXHAUSTED
-	// (queue full), UNAVAILABLE (models loading or server draining: try again).
+	// (queue full), UNAVAILABLE (models loading or server draining: try again), INTERNAL (a model that is
+	// loaded on demand cannot be).
 	Vectorize(context.Context, *VectorizeRequest) (*VectorizeResponse, error)
 	mustEmbedUnimplementedVectorizerServer()
 }

@@ -10,7 +10,7 @@ Needs neither models nor PyTorch, only grpcio, protobuf and NumPy; Pillow where 
 from weaviate_prism.client.aio import AsyncPrismClient
 from weaviate_prism.client.connection import TLS
 from weaviate_prism.client.failures import ItemsFailed
-from weaviate_prism.client.info import LoadedModel, ServiceInfo
+from weaviate_prism.client.info import LoadedModel, Profile, ServiceInfo
 from weaviate_prism.client.inputs import Input, Pair
 from weaviate_prism.client.scoring import Ranked
 from weaviate_prism.client.sync import PrismClient
@@ -23,6 +23,7 @@ __all__ = [
     "LoadedModel",
     "Pair",
     "PrismClient",
+    "Profile",
     "Ranked",
     "ServiceInfo",
 ]

@@ -31,17 +31,47 @@ class LoadedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What `model` of a verb may name."""
+
+    name: str
+    kind: str  # "embedder" | "reranker"
+    model: str  # the model's own name
+    loaded: bool  # else the first call that names it waits for that
+    default: bool  # for calls that name none
+    dimensions: int  # 0: the model's own
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """A service, its models, and its limits by the name of the setting."""
+    """A service, its loaded models, its profiles, and its limits by the name of the setting."""
 
     version: str
     ready: bool
     models: tuple[LoadedModel, ...]
+    profiles: tuple[Profile, ...]
     limits: Mapping[str, int]
 
 
 def info_of(response: pb.InfoResponse) -> ServiceInfo:
-    return ServiceInfo(response.version, response.ready, tuple(map(_model, response.models)), dict(response.limits))
+    return ServiceInfo(
+        version=response.version,
+        ready=response.ready,
+        models=tuple(map(_model, response.models)),
+        profiles=tuple(map(_profile, response.profiles)),
+        limits=dict(response.limits),
+    )
+
+
+def _profile(message: pb.Profile) -> Profile:
+    return Profile(
+        name=message.name,
+        kind=message.kind,
+        model=message.model,
+        loaded=message.loaded,
+        default=message.default,
+        dimensions=message.dimensions,
+    )
 
 
 def _model(message: pb.Model) -> LoadedModel:

@@ -95,11 +95,12 @@ class PrismClient:
 
         Args:
             inputs: one, or a list of them. In a list, a tuple is one input of several parts.
-            prompt: instead of the model's own.
+            prompt: instead of the profile's or the model's own.
             dimensions: to cut vectors to; they are normalised again.
-            model: one that is loaded, by name, instead of the default.
+            model: the profile or model to use instead of the default, by name. One that the service loads on demand
+                may take longer than the timeout the first time.
             fusion: whether the model reads the parts of an input together, or their vectors are averaged; None is
-                joint where the model can.
+                the profile's, else joint where the model can.
 
         Returns:
             float32 [n, dimensions], each of L2 norm 1; [dimensions] for one input that is not in a list.
@@ -164,7 +165,7 @@ class PrismClient:
         return work.ranked(self._done(work), top_k, return_documents=return_documents)
 
     def info(self) -> ServiceInfo:
-        """The service's models and limits."""
+        """The service's models, profiles and limits."""
         with _Calls() as calls:
             self._known = info_of(self._answer(pb.InfoRequest(), self._connection.attempts(), calls))
         return self._known

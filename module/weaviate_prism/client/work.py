@@ -141,7 +141,9 @@ class Work(abc.ABC):
                 item = item_of(value)
                 size, count = _measure(item)
                 if size > most_bytes:
-                    raise TooLarge(f"{size} bytes are over the {most_bytes} that a request can take (max_request_bytes)")
+                    raise TooLarge(
+                        f"{size} bytes are over the {most_bytes} that a request can take (max_request_bytes)"
+                    )
             except PrismError as error:
                 self._errors[position] = error
                 continue

@@ -23,6 +23,10 @@ class ModelError(RuntimeError):
     """A model cannot be loaded; the message says which and why."""
 
 
+class NoRoomError(ModelError):
+    """There is not enough memory for it; the message is fit for clients."""
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Clip:
     """Frames of a video, and what a model needs to know to time them."""

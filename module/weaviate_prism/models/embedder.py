@@ -13,14 +13,18 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 
 from weaviate_prism.config import Settings
-from weaviate_prism.models import loading
+from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.models.towers import with_pictures
+from weaviate_prism.models.trust import refused_by_name
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo, Task
 
 # The prompts that `encode_query` and `encode_document` look for, in this order.
@@ -72,23 +76,31 @@ class SentenceEmbedder:
         return prompts.get(default) if default else None
 
 
-def load(settings: Settings) -> SentenceEmbedder:
-    """Loads the embedder that the settings name.
+def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
+    """Loads an embedder; takes seconds to minutes.
 
     Raises:
-        ModelError: see `models.loading`.
+        ModelError: see `models.loading` and `models.memory`.
     """
-    source = loading.source_of(settings.embedder, settings.embedder_revision, settings)
-    loading.require_module_list(source)
+    source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(settings, device)
-    model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    dtype = loading.dtype_of(spec.dtype, device)
+    check_room(source.name, source.location, source.revision, dtype, device)
+    with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
+        loading.require_module_list(source)
+        model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    loading.fill_texts(model)
+    revision = source.revision
+    entry = table.find(source.name)
+    if entry and entry.pictures:
+        model, revision = with_pictures(model, source, entry, device=device, model_kwargs={"dtype": dtype})
+    loading.set_pixels(spec, model)
     if isinstance(model[-1], Normalize):
         del model[-1]  # normalised by the engine in fp32: in bf16 the norms come out as 0.998
     info = ModelInfo(
         name=source.name,
         kind="embedder",
-        revision=loading.revision_of(source, model),
+        revision=revision,
         modalities=loading.modalities_of(model),
         dimensions=int(model.get_embedding_dimension() or 0),
         max_tokens=loading.limit_tokens(model),

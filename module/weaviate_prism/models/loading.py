@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers.util import is_sentence_transformer_model
+from huggingface_hub import snapshot_download
+from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
-from weaviate_prism.config import Settings
+from weaviate_prism.config import Dtype, Settings
+from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
+from weaviate_prism.models.trust import is_trusted, require_own_code
+from weaviate_prism.profiles import ModelSpec, own_name
 from weaviate_prism.values import Modality
+
+log = logging.getLogger(__name__)
 
 BUNDLED = {"scenes-embedder": bundled.EMBEDDER_DIR, "scenes-reranker": bundled.RERANKER_DIR}
 # Long enough for any published prompt; longer inputs are cut by the model's tokenizer.
 MAX_TOKENS = 8192
+# Architectures that Sentence Transformers reads right without its own files: their towers pool by themselves.
+SELF_POOLED = ("clip", "siglip", "siglip2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +38,62 @@ class Source:
 
     name: str  # what clients see and ask for
     location: str  # a directory or a hub id
-    revision: str
+    revision: str  # 40 hexadecimal digits: the commit on the hub, or the fingerprint of a directory
     trust: bool
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for SentenceTransformer(...) and CrossEncoder(...)."""
         options: dict[str, Any] = {"trust_remote_code": self.trust}
-        if self.revision and not Path(self.location).is_dir():
-            options["revision"] = self.revision
-        return options
+        return options if Path(self.location).is_dir() else {**options, "revision": self.revision}
+
+    def folder(self, pattern: str = "*") -> Path:
+        """The directory, or where the hub's files whose names match are kept on this machine."""
+        place = Path(self.location)
+        return place if place.is_dir() else download(self.location, self.revision, pattern)
+
+
+def download(name: str, revision: str, pattern: str) -> Path:
+    """Where files of the hub are kept: in a folder that is named by their commit.
+
+    Raises:
+        ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
+    """
+    kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
+    except (OSError, ValueError) as error:  # all that huggingface_hub raises
+        raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
     """Resolves a bundled name, a directory or a hub id.
 
     Raises:
-        ModelError: a directory without Sentence Transformers' module list, which would silently become
-            mean pooling (`embedder`), or nothing of that name.
+        ModelError: nothing of that name; or it is trusted, and takes code from a repository that is not.
     """
     directory = BUNDLED.get(name, Path(name))
-    trust = f"{name}@{revision}" in settings.trust_remote_code
+    location = name
     if directory.is_dir():
-        return Source(
-            name if name in BUNDLED else directory.resolve().name, str(directory), _fingerprint(directory), trust
-        )
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        location, revision, name = str(directory), fingerprint(directory), own_name(name)
+    elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"
         )
-    return Source(name, name, revision, trust)
+    else:
+        revision = download(name, revision, "*.json").name
+    source = Source(name, location, revision, is_trusted(name, revision, settings))
+    if source.trust:
+        require_own_code(name, source.folder("*.json"))
+    tell_licence(name)
+    return source
+
+
+@functools.cache  # once for each model
+def tell_licence(name: str) -> None:
+    """Warns of one that forbids commercial use."""
+    entry = table.find(name)
+    if entry and entry.noncommercial:
+        log.warning("%s may not be used commercially: %s, see %s", name, entry.licence, entry.licence.source)
 
 
 def require_module_list(source: Source) -> None:
@@ -63,10 +102,17 @@ def require_module_list(source: Source) -> None:
     Raises:
         ModelError
     """
-    if not is_sentence_transformer_model(source.location, revision=source.options().get("revision")):
-        raise ModelError(
-            f"{source.name}: has no modules.json, so its pooling is unknown and would silently become mean pooling"
-        )
+    files = source.folder("*.json")
+    config = files / "config.json"
+    if (files / "modules.json").is_file():
+        return
+    if config.is_file() and json.loads(config.read_text()).get("model_type") in SELF_POOLED:
+        return
+    entry = table.find(source.name)
+    cure = f"; its revision {entry.revision} has one" if entry and entry.revision.value.startswith("refs/") else ""
+    raise ModelError(
+        f"{source.name}: has no modules.json, so its pooling is unknown and would silently become mean pooling{cure}"
+    )
 
 
 def device_of(settings: Settings) -> str:
@@ -79,16 +125,47 @@ def device_of(settings: Settings) -> str:
     return "cuda" if available and settings.device != "cpu" else "cpu"
 
 
-def dtype_of(settings: Settings, device: str) -> torch.dtype:
-    if settings.dtype == "auto":
+def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
+    if wanted == "auto":
         return torch.bfloat16 if device == "cuda" else torch.float32
-    return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def set_pixels(spec: ModelSpec, model: Any) -> None:
+    """Gives pictures the budget of the spec, if it has one; what it leaves open is the model's own.
+
+    Set on the processor: as an option of loading, Sentence Transformers hands it on with every picture, deprecated.
+
+    Raises:
+        ModelError: the model has no such budget, or is left none.
+    """
+    if not spec.min_pixels and not spec.max_pixels:
+        return
+    processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
+    size = getattr(processor, "size", None)
+    least, most = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)  # that is how Qwen has it
+    if processor is None or not least or not most:
+        raise ModelError(f"{spec.name}: its pictures have no min_pixels and max_pixels")
+    least, most = spec.min_pixels or least, spec.max_pixels or most
+    if least > most:
+        raise ModelError(f"{spec.name}: min_pixels {least} are more than max_pixels {most}")
+    processor.size = SizeDict(shortest_edge=least, longest_edge=most)
 
 
 def modalities_of(model: Any) -> frozenset[Modality]:
     """The modalities that a model reads, alone or in messages."""
     known = {str(modality) for modality in model.modalities if isinstance(modality, str)}
     return frozenset(modality for modality in Modality if modality.value in known)
+
+
+def fill_texts(model: Any) -> None:
+    """Has SigLIP's texts filled up to the length that it was trained with, where its files do not say so."""
+    config = getattr(model.transformers_model, "config", None)
+    if config is None or config.model_type not in ("siglip", "siglip2"):
+        return
+    own = model[0].processing_kwargs.get("text", {})
+    filled = {"padding": "max_length", "max_length": config.text_config.max_position_embeddings}
+    model[0].processing_kwargs["text"] = filled | own
 
 
 def limit_tokens(model: Any) -> int:
@@ -100,20 +177,14 @@ def limit_tokens(model: Any) -> int:
     return limit
 
 
-def revision_of(source: Source, model: Any) -> str:
-    """The commit that was loaded, or a fingerprint of the directory."""
-    config = getattr(model.transformers_model, "config", None)
-    return source.revision or getattr(config, "_commit_hash", None) or ""
-
-
-def _fingerprint(directory: Path) -> str:
-    """Changes with any file: configurations whole, weights by size and their first and last megabyte."""
+def fingerprint(directory: Path) -> str:
+    """Changes with any file: configurations and code whole, weights by size and their first and last megabyte."""
     seen = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model"):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py"):
             seen.update(f"{path.relative_to(directory)} {path.stat().st_size}".encode())
             with path.open("rb") as file:
                 seen.update(file.read(1 << 20))
                 file.seek(max(0, path.stat().st_size - (1 << 20)))
                 seen.update(file.read())
-    return seen.hexdigest()[:12]
+    return seen.hexdigest()[:40]

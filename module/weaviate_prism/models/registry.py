@@ -4,68 +4,48 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from weaviate_prism.config import Settings
-from weaviate_prism.models.base import Embedder, Reranker
+from weaviate_prism.models.base import Embedder, ModelError, Reranker
+from weaviate_prism.profiles import EMBEDDER, ModelSpec, is_fake
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """What this process serves; at least one of both."""
-
-    embedder: Embedder | None
-    reranker: Reranker | None
-
-    def by_kind(self) -> Iterator[tuple[str, Embedder | Reranker]]:
-        for model in (self.embedder, self.reranker):
-            if model is not None:
-                yield model.info.kind, model
+Loaded: TypeAlias = Embedder | Reranker
 
 
-def load_models(settings: Settings) -> Models:
-    """Loads what the settings name; takes seconds to minutes.
+def load_model(spec: ModelSpec, settings: Settings) -> Loaded:
+    """Loads it; takes seconds to minutes.
 
     Raises:
-        ModelError: a model cannot be loaded, or would silently compute something else than its authors meant.
+        ModelError: it cannot be loaded, or would silently compute something else than its authors meant.
     """
+    if is_fake(spec.source) and (spec.min_pixels or spec.max_pixels):
+        raise ModelError("fake: its pictures have no min_pixels and max_pixels")
     started = time.monotonic()
-    models = Models(load_embedder(settings), load_reranker(settings))
-    for kind, model in models.by_kind():
-        info = model.info
-        log.info("%s %s (%s) on %s in %s", kind, info.name, info.revision or "no revision", info.device, info.dtype)
-    log.info("models loaded in %.1f s", time.monotonic() - started)
-    return models
+    model = load_embedder(spec, settings) if spec.kind == EMBEDDER else load_reranker(spec, settings)
+    info, seconds = model.info, time.monotonic() - started
+    revision = info.revision or "no revision"
+    log.info("%s %s (%s) on %s in %s, %.1f s", info.kind, info.name, revision, info.device, info.dtype, seconds)
+    return model
 
 
-def load_embedder(settings: Settings) -> Embedder | None:
-    name = settings.embedder
-    if name == "none":
-        return None
-    if is_fake(name):
+def load_embedder(spec: ModelSpec, settings: Settings) -> Embedder:
+    if is_fake(spec.source):
         from weaviate_prism.models.fake import FakeCost, FakeEmbedder
 
-        return FakeEmbedder(FakeCost.parse(name))
+        return FakeEmbedder(FakeCost.parse(spec.source))
     from weaviate_prism.models.embedder import load
 
-    return load(settings)
+    return load(spec, settings)
 
 
-def load_reranker(settings: Settings) -> Reranker | None:
-    name = settings.reranker
-    if name == "none":
-        return None
-    if is_fake(name):
+def load_reranker(spec: ModelSpec, settings: Settings) -> Reranker:
+    if is_fake(spec.source):
         from weaviate_prism.models.fake import FakeCost, FakeReranker
 
-        return FakeReranker(FakeCost.parse(name))
+        return FakeReranker(FakeCost.parse(spec.source))
     from weaviate_prism.models.reranker import load
 
-    return load(settings)
-
-
-def is_fake(name: str) -> bool:
-    return name == "fake" or name.startswith("fake:")
+    return load(spec, settings)

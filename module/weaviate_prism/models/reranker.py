@@ -15,12 +15,16 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
+from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.models.trust import refused_by_name
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
 
 
@@ -78,22 +82,30 @@ class CrossEncoderReranker:
         return self._messages.text(contents[0])
 
 
-def load(settings: Settings) -> CrossEncoderReranker:
-    """Loads the reranker that the settings name.
+def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
+    """Loads a reranker; takes seconds to minutes.
 
     Raises:
-        ModelError: see `models.loading`; or it has more than one score per pair.
+        ModelError: see `models.loading`, `models.memory`, `models.completing`; or it cannot read pairs, or gives more
+            than one score.
     """
-    source = loading.source_of(settings.reranker, settings.reranker_revision, settings)
+    source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(settings, device)
-    model = CrossEncoder(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+    dtype = loading.dtype_of(spec.dtype, device)
+    check_room(source.name, source.location, source.revision, dtype, device)
+    with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
+        model = CrossEncoder(whole.location, device=device, model_kwargs={"dtype": dtype}, **whole.options())
+    loading.set_pixels(spec, model)
+    try:
+        model.preprocess([("a query", "a document")])
+    except (ValueError, TypeError) as error:  # such as a chat template without a place for them
+        raise ModelError(f"{source.name}: cannot read a pair of texts: {error}") from error
     if model.num_labels != 1:
         raise ModelError(f"{source.name}: gives {model.num_labels} scores per pair; a reranker gives one")
     info = ModelInfo(
         name=source.name,
         kind="reranker",
-        revision=loading.revision_of(source, model),
+        revision=source.revision,
         modalities=loading.modalities_of(model),
         dimensions=0,
         max_tokens=loading.limit_tokens(model),

@@ -54,7 +54,7 @@ class Service:
 
     @property
     def loading(self) -> bool:
-        return not self._loading.done()
+        return not self._loading.done() or self.engine.loading()
 
     async def _load(self) -> None:
         await self.engine.start()

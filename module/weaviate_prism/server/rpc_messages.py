@@ -174,6 +174,22 @@ def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
         )
         for model in value.models
     ]
+    profiles = [
+        pb.Profile(
+            name=profile.name,
+            kind=profile.kind,
+            model=profile.model,
+            loaded=profile.loaded,
+            default=profile.default,
+            dimensions=profile.dimensions,
+        )
+        for profile in value.profiles
+    ]
     return pb.InfoResponse(
-        api_version=api_version, version=value.version, ready=value.ready, models=models, limits=value.limits
+        api_version=api_version,
+        version=value.version,
+        ready=value.ready,
+        models=models,
+        limits=value.limits,
+        profiles=profiles,
     )

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 import types
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,21 @@ POLL_SECONDS = 0.05
 PROBE_SECONDS = 5.0
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up).
 PORT_RANGE = range(20_000, 32_000)
-STOCK_MODULES = "multi2vec-bind,multi2vec-clip,reranker-transformers"
+# The variable from which each stock module has Prism's address, or where collections name that, a key to show there.
+STOCK_MODULES = {
+    "multi2vec-bind": "BIND_INFERENCE_API",
+    "multi2vec-clip": "CLIP_INFERENCE_API",
+    "text2vec-transformers": "TRANSFORMERS_INFERENCE_API",
+    "img2vec-neural": "IMAGE_INFERENCE_API",
+    "multi2vec-voyageai": "VOYAGEAI_APIKEY",
+    "reranker-transformers": "RERANKER_INFERENCE_API",
+    "reranker-cohere": "COHERE_APIKEY",
+    "reranker-nvidia": "NVIDIA_APIKEY",
+}
+# Of those that Weaviate can be told not to wait for: each takes a second, and `start` has asked already.
+WAITING = ("CLIP", "TRANSFORMERS", "RERANKER")
+# What is sent where no key is asked for: the modules insist on one.
+NO_KEY = "none"
 
 
 class WeaviateServer:
@@ -148,12 +163,12 @@ def answers(url: str) -> bool:
 
 
 def service(prism_url: str) -> dict[str, str]:
-    """Variables that point Weaviate's stock modules at Prism."""
+    """Variables that point Weaviate's stock modules at Prism, whose key, if it has one, is in the URL."""
+    key = urllib.parse.unquote(urllib.parse.urlsplit(prism_url).password or NO_KEY)
     return {
-        "ENABLE_MODULES": STOCK_MODULES,
-        "BIND_INFERENCE_API": prism_url,
-        "CLIP_INFERENCE_API": prism_url,
-        "RERANKER_INFERENCE_API": prism_url,
+        "ENABLE_MODULES": ",".join(STOCK_MODULES),
+        **{name: key if name.endswith("_APIKEY") else prism_url for name in STOCK_MODULES.values()},
+        **{f"{name}_WAIT_FOR_STARTUP": "false" for name in WAITING},
     }
 
 
@@ -166,7 +181,7 @@ def native_modules(grpc_address: str) -> dict[str, str]:
         grpc_address: host:port, or unix:///path.
     """
     return {
-        "ENABLE_MODULES": f"{STOCK_MODULES},multi2vec-prism,reranker-prism",
+        "ENABLE_MODULES": ",".join((*STOCK_MODULES, "multi2vec-prism", "reranker-prism")),
         "PRISM_MODULE_ADDRESS": grpc_address,
     }
 

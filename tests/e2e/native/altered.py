@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import time
 
+from weaviate_prism import profiles
 from weaviate_prism.cli import main
 from weaviate_prism.models import fake
 from weaviate_prism.values import ModelInfo
@@ -20,6 +21,7 @@ def alter(load_seconds: float, name: str, dimensions: int) -> None:
 
     fake._info = info
     fake.DIMENSIONS = dimensions
+    profiles.own_name = lambda source: name
 
 
 if __name__ == "__main__":

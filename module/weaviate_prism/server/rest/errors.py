@@ -1,4 +1,4 @@
-"""How errors look to HTTP clients: one status per kind, one body for every Weaviate module."""
+"""How errors look to HTTP clients: one status per kind, one body for every Weaviate module (see `Contract.failure`)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ STATUS: Mapping[type[PrismError], HTTPStatus] = {
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-
-
-def error_response(error: PrismError, headers: Mapping[str, str] | None = None) -> Response:
-    return error_body(error.message, STATUS[type(error)], headers)
 
 
 def error_body(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

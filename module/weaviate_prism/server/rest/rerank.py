@@ -10,12 +10,8 @@ import msgspec
 
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import PrismError
-from weaviate_prism.intake import check_count
-from weaviate_prism.server.rest.encoding import document_item
-from weaviate_prism.server.rest.errors import complete
 from weaviate_prism.server.rest.exchange import Contract, decode
-from weaviate_prism.values import Item
+from weaviate_prism.server.rest.inputs import Ranking, ranking, scores_of
 
 
 class RerankRequest(msgspec.Struct):
@@ -23,13 +19,6 @@ class RerankRequest(msgspec.Struct):
 
     query: str
     documents: list[str] | None  # Go's nil slice is null
-
-
-class Inputs(msgspec.Struct, frozen=True):
-    """What is to be ranked; a document that cannot be read is its error."""
-
-    query: Item
-    documents: list[Item | PrismError]
 
 
 class Score(msgspec.Struct):
@@ -45,34 +34,24 @@ class RerankResponse(msgspec.Struct):
 DECODER = msgspec.json.Decoder(RerankRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Inputs:
-    """Query and documents, each as text, picture, clip, or several of them.
-
+def parse(body: bytearray, settings: Settings) -> Ranking:
+    """
     Raises:
         InvalidInput: not the JSON that is asked for.
-        TooLarge: too many documents.
-        PrismError: the query cannot be read.
+        PrismError: as `ranking` does.
     """
     request = decode(DECODER, body)
-    check_count(len(request.documents or ()), settings)
-    documents = [document_item(document, settings) for document in request.documents or ()]
-    query = document_item(request.query, settings)
-    if isinstance(query, PrismError):
-        raise query.about("query")
-    return Inputs(query, documents)
+    return ranking(request.query, request.documents or (), settings, key="documents")
 
 
-async def answer(inputs: Inputs, engine: Engine, deadline: float) -> bytes:
+async def answer(ranking: Ranking, engine: Engine, profile: str, deadline: float) -> bytes:
     """One score per document.
 
     Raises:
         PrismError: names every document that has none.
     """
-    if not inputs.documents:
-        return msgspec.json.encode(RerankResponse([]))
-    results = await engine.rerank(inputs.query, inputs.documents, deadline=deadline)
-    scores = complete({f"documents[{number}]": result for number, result in enumerate(results)})
-    return msgspec.json.encode(RerankResponse([Score(score) for score in scores.values()]))
+    scores = await scores_of(ranking, engine, profile, deadline)
+    return msgspec.json.encode(RerankResponse([Score(score) for score in scores]))
 
 
-CONTRACT = Contract("/rerank", parse, lambda inputs: (inputs.query, *inputs.documents), answer)
+CONTRACT = Contract(("/rerank",), ("reranker-transformers",), parse, answer)
