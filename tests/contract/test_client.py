@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -15,7 +16,7 @@ from contract.clients import OPENERS, Open
 from contract.running import InProcess, recorded
 from contract.samples import clip, picture
 from contract.test_rpc_vectorize import data, item, request, rows, text
-from weaviate_prism.client import ItemsFailed
+from weaviate_prism.client import Input, ItemsFailed, PrismClient, Ranked
 from weaviate_prism.client.encoding import Encoding
 from weaviate_prism.errors import Internal, InvalidInput, NotFound, Overloaded, TooLarge, Unsupported
 from weaviate_prism.models.fake import FAIL, NAN
@@ -312,3 +313,22 @@ def test_an_answer_that_does_not_fit_is_an_error(
     work.refuse(chunk, Internal("the answer"))
     with pytest.raises(Internal):
         work.outcome()
+
+
+def test_the_types_are_those_that_are_declared(service: InProcess, tmp_path: Path) -> None:
+    """mypy reads the same lines."""
+    file = tmp_path / "a.png"
+    file.write_bytes(picture())
+    mixed: list[Input] = ["a", file, Image.new("RGB", (8, 8)), ("a", file), {"text": "a", "image": file}]
+    with PrismClient(service.grpc_address) as prism:
+        vectors = assert_type(prism.encode_document(mixed), npt.NDArray[np.float32])
+        vector = assert_type(prism.encode_query(("a", file)), npt.NDArray[np.float32])
+        score = assert_type(prism.predict(("a", file)), np.float32)
+        texts = [("a", "b"), ("a", "c")]
+        assert_type(prism.predict(texts), npt.NDArray[np.float32])
+        assert_type(prism.encode_document([document for _, document in texts]), npt.NDArray[np.float32])
+        scores = assert_type(prism.predict([("a", file), ("a", "b")]), npt.NDArray[np.float32])
+        (best,) = assert_type(prism.rank("a", mixed, top_k=1), list[Ranked])
+    assert isinstance(score, np.float32)
+    assert [each.dtype for each in (vectors, vector, scores)] == [np.float32] * 3
+    assert best.keys() == {"corpus_id", "score"}

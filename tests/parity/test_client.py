@@ -123,7 +123,7 @@ def test_the_same_inputs_are_supported(
     for model, reference in ((ours["embedder"], embedder), (ours["reranker"], reranker)):
         assert set(model.modalities) == set(reference.modalities)
         for asked in ("text", "image", "video", "audio", "message", ("text", "image"), ("image", "audio")):
-            assert model.supports(asked) == reference.supports(asked)  # type: ignore[arg-type]
+            assert model.supports(asked) == reference.supports(asked)
 
 
 def inputs_of(parts: Sequence[Part], folder: Path) -> Input:

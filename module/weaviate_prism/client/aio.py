@@ -18,7 +18,6 @@ from weaviate_prism.client.failures import Attempts, rpc_error
 from weaviate_prism.client.info import ServiceInfo, info_of
 from weaviate_prism.client.inputs import Input, Pair
 from weaviate_prism.client.scoring import PairScoring, Ranked, Ranking
-from weaviate_prism.client.sync import APair
 from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import PrismError
 from weaviate_prism.v1 import prism_pb2 as pb
@@ -86,15 +85,17 @@ class AsyncPrismClient:
         return await self._done(work)
 
     @overload
-    async def predict(self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...) -> np.float32: ...
+    async def predict(  # type: ignore[overload-overlap]  # a tuple of pairs is several, and no type tells
+        self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...
+    ) -> np.float32: ...
 
     @overload
     async def predict(
-        self, pairs: list[APair], *, prompt: str | None = ..., model: str | None = ...
+        self, pairs: Sequence[Pair], *, prompt: str | None = ..., model: str | None = ...
     ) -> npt.NDArray[np.float32]: ...
 
     async def predict(
-        self, pairs: Pair | list[APair], *, prompt: str | None = None, model: str | None = None
+        self, pairs: Pair | Sequence[Pair], *, prompt: str | None = None, model: str | None = None
     ) -> np.float32 | npt.NDArray[np.float32]:
         """See `PrismClient.predict`."""
         return await self._done(PairScoring(pairs, prompt=prompt, model=model))
@@ -129,6 +130,8 @@ class AsyncPrismClient:
                 if chunk is None:
                     break
                 group.create_task(self._send(work, chunk)).add_done_callback(lambda _: free.release())
+        if work.refused:
+            self._known = None  # the service may have started again with other limits
         return work.outcome()
 
     async def _send(self, work: Work, chunk: Chunk) -> None:

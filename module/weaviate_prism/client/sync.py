@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, overload
 
 import grpc
 import numpy as np
@@ -23,8 +23,6 @@ from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import PrismError
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
-
-APair = TypeVar("APair", bound=Pair)
 
 
 class PrismClient:
@@ -122,15 +120,17 @@ class PrismClient:
         return self._done(work)
 
     @overload
-    def predict(self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...) -> np.float32: ...
+    def predict(  # type: ignore[overload-overlap]  # a tuple of pairs is several, and no type tells
+        self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...
+    ) -> np.float32: ...
 
     @overload
     def predict(
-        self, pairs: list[APair], *, prompt: str | None = ..., model: str | None = ...
+        self, pairs: Sequence[Pair], *, prompt: str | None = ..., model: str | None = ...
     ) -> npt.NDArray[np.float32]: ...
 
     def predict(
-        self, pairs: Pair | list[APair], *, prompt: str | None = None, model: str | None = None
+        self, pairs: Pair | Sequence[Pair], *, prompt: str | None = None, model: str | None = None
     ) -> np.float32 | npt.NDArray[np.float32]:
         """Scores of pairs of a query and a document.
 
@@ -182,6 +182,8 @@ class PrismClient:
                     break
                 sending.add(self._threads.submit(self._send, work, chunk, calls))
             _check(wait(sending).done)
+        if work.refused:
+            self._known = None  # the service may have started again with other limits
         return work.outcome()
 
     def _send(self, work: Work, chunk: Chunk, calls: _Calls) -> None:
