@@ -300,6 +300,7 @@ def test_items_that_the_service_could_not_take_are_asked_for_again(
         pb.VectorizeResponse(),
         pb.VectorizeResponse(blocks=[pb.Block(dimensions=2, vectors=bytes(8))]),
         pb.VectorizeResponse(blocks=[pb.Block(dimensions=2, vectors=b"a" * 12)]),
+        pb.VectorizeResponse(blocks=[pb.Block(dimensions=2, vectors=b"a" * 8 + bytes(8))]),
         pb.VectorizeResponse(blocks=[pb.Block(dimensions=2, vectors=b"a" * 16)], errors=[pb.ItemError(index=2)]),
     ],
 )
