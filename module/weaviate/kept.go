@@ -2,10 +2,13 @@ package prism
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"strings"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru"
+	"google.golang.org/grpc/codes"
 
 	"prism.local/weaviate/prismv1"
 )
@@ -35,12 +38,13 @@ func newKeptMedia() *keptMedia {
 type sending struct {
 	kept  *keptMedia
 	model string
+	whole bool // all of them as bytes
 	// The keys of parts: of those that go as digests, since the service keeps the media, and of those that go as bytes.
 	assumed, fresh map[*prismv1.Part]keptKey
 }
 
-func (k *keptMedia) sending(model string) *sending {
-	return &sending{k, model, map[*prismv1.Part]keptKey{}, map[*prismv1.Part]keptKey{}}
+func (k *keptMedia) sending(model string, whole bool) *sending {
+	return &sending{k, model, whole, map[*prismv1.Part]keptKey{}, map[*prismv1.Part]keptKey{}}
 }
 
 func (s *sending) part(modality prismv1.Modality, value string) (*prismv1.Part, error) {
@@ -52,37 +56,40 @@ func (s *sending) part(modality prismv1.Modality, value string) (*prismv1.Part, 
 		return nil, err
 	}
 	key := keptKey{s.model, digestOf(text)}
-	if _, ok := s.kept.digests.Get(key); ok {
+	if _, ok := s.kept.digests.Get(key); ok && !s.whole {
 		made := digestPart(modality, key.digest)
 		s.assumed[made] = key
 		return made, nil
 	}
 	made, err := mediaPart(modality, text)
-	if err == nil {
+	if err == nil && isCanonical(text, made.GetData()) {
 		s.fresh[made] = key
 	}
 	return made, err
 }
 
 // answered learns from the service's answer what it keeps now. Documents at the positions returned could not be scored
-// and are to be sent again: it may have dropped their media meanwhile.
+// for want of media, and are to be sent again: it has dropped them meanwhile.
 func (s *sending) answered(documents []*prismv1.Item, response *prismv1.RerankResponse) (again []int) {
 	if response.GetKeepsMedia() {
 		s.kept.models.Store(s.model, nil)
 	} else {
 		s.kept.models.Delete(s.model)
 	}
-	failed := map[int]bool{}
+	failed := map[int]codes.Code{}
 	for _, each := range response.GetErrors() {
-		failed[int(each.GetIndex())] = true
+		failed[int(each.GetIndex())] = codes.Code(each.GetCode())
 	}
 	for i, document := range documents {
+		code, isFailed := failed[i]
+		// a service that runs with --rerank-bad-document=last tells no codes
+		isLast := !isFailed && i < len(response.GetScores()) && response.GetScores()[i] == lowestScore
 		switch {
-		case failed[i] || i < len(response.GetScores()) && response.GetScores()[i] == lowestScore:
+		case isLast || code == codes.Unimplemented:
 			if s.forget(document) {
 				again = append(again, i)
 			}
-		case response.GetKeepsMedia():
+		case !isFailed && response.GetKeepsMedia():
 			s.remember(document)
 		}
 	}
@@ -106,6 +113,13 @@ func (s *sending) forget(document *prismv1.Item) (more bool) {
 		}
 	}
 	return more
+}
+
+// isCanonical tells whether the text is what encoding the bytes gives, and so its digest that of the bytes: the service
+// knows nothing of line breaks and stray bits, which decoding passes over.
+func isCanonical(text string, data []byte) bool {
+	last := (len(data) - 1) / 3 * 3
+	return len(text) == base64.StdEncoding.EncodedLen(len(data)) && strings.HasSuffix(text, base64.StdEncoding.EncodeToString(data[last:]))
 }
 
 // digestOf is what Weaviate keeps of a blobHash property, and what the service calls media by.

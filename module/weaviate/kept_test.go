@@ -41,7 +41,7 @@ func (k *keeper) score(_ context.Context, request *prismv1.RerankRequest) (*pris
 			if digest := part.GetDigest(); digest != "" {
 				data = k.media[digest]
 				if data == "" {
-					failure = codes.NotFound
+					failure = codes.Unimplemented
 				}
 			}
 			if strings.HasPrefix(data, "bad") {
@@ -169,11 +169,46 @@ func TestTheDigestOfABlobHashIsNotSentTwice(t *testing.T) {
 	for range 3 {
 		hashed := film(0, map[string]any{"still": nil, "poster": digest})
 		_, err := rerank(t, m, overGRPC("q", "poster"), nil, append(framed("b"), hashed)...)
-		if err == nil || !strings.Contains(err.Error(), "NotFound") {
+		if err == nil || !strings.Contains(err.Error(), "Unimplemented") {
 			t.Errorf("got %v", err)
 		}
 	}
 	if calls := k.sent(); len(calls) != 3 {
+		t.Errorf("sent %v", calls)
+	}
+}
+
+func TestDocumentsThatFailForOtherReasonsAreNotSentAgain(t *testing.T) {
+	k := &keeper{offers: true}
+	m := k.serve(t)
+	for range 2 {
+		k.search(t, m, framed("a"))
+	}
+	k.sent()
+	k.answer = func(context.Context, *prismv1.RerankRequest) (*prismv1.RerankResponse, error) {
+		failure := &prismv1.ItemError{Code: uint32(codes.ResourceExhausted)}
+		return &prismv1.RerankResponse{Scores: []float32{lowestScore}, Errors: []*prismv1.ItemError{failure}, KeepsMedia: true}, nil
+	}
+	if _, err := rerank(t, m, overGRPC("q", "still"), nil, framed("a")...); err == nil {
+		t.Error("no error")
+	}
+	k.answer = k.score
+	k.search(t, m, framed("a"))
+	if got := k.sent(); !reflect.DeepEqual(got, [][]string{{"image:digest"}, {"image:digest"}}) {
+		t.Errorf("sent %v", got)
+	}
+}
+
+func TestBase64ThatIsNotStandardIsSentEachTime(t *testing.T) {
+	k := &keeper{offers: true}
+	m := k.serve(t)
+	for range 4 {
+		for _, text := range []string{"YWxw\nYWI=", "YWI=", "YWJ="} { // the last has stray bits
+			k.search(t, m, []search.Result{film(0, map[string]any{"still": text, "poster": nil})})
+		}
+	}
+	want := [][]string{{"image:alpab"}, {"image:ab"}, {"image:ab"}}
+	if calls := k.sent(); !reflect.DeepEqual(calls[9:], [][]string{want[0], {"image:digest"}, want[2]}) {
 		t.Errorf("sent %v", calls)
 	}
 }

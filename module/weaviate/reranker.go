@@ -143,18 +143,18 @@ func (m *reranker) scores(ctx context.Context, found candidates, request func([]
 	group.SetLimit(chunkCalls)
 	for _, chunk := range chunks(sizes, chunkBytes, m.client.itemsPerCall(1)) {
 		group.Go(func() error {
-			return m.ask(ctx, found, positions[chunk[0]:chunk[1]], request, scores)
+			return m.ask(ctx, found, positions[chunk[0]:chunk[1]], request, scores, false)
 		})
 	}
 	return scores, group.Wait()
 }
 
 // ask fills in the scores of the candidates at these positions. Those whose media the service was thought to keep, and
-// does not, are asked about once more.
+// does not, are asked about once more, with `whole` media.
 func (m *reranker) ask(ctx context.Context, found candidates, positions []int,
-	request func([]*prismv1.Item) *prismv1.RerankRequest, scores []float64,
+	request func([]*prismv1.Item) *prismv1.RerankRequest, scores []float64, whole bool,
 ) error {
-	sending := m.kept.sending(found.model)
+	sending := m.kept.sending(found.model, whole)
 	documents, err := found.documents(positions, sending.part)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (m *reranker) ask(ctx context.Context, found candidates, positions []int,
 	for i, position := range lacking {
 		again[i] = positions[position]
 	}
-	return m.ask(ctx, found, again, request, scores)
+	return m.ask(ctx, found, again, request, scores, true)
 }
 
 // documentError fails the search: a score that is missing cannot be told from a low one. A service that runs with

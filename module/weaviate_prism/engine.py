@@ -29,7 +29,7 @@ from weaviate_prism.room import until
 from weaviate_prism.scheduler import ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore, StoreError
-from weaviate_prism.values import EngineInfo, Item, Modality, Priority, Target, Task, Vector
+from weaviate_prism.values import EngineInfo, Item, Priority, Seen, Target, Task, Vector
 
 log = logging.getLogger(__name__)
 
@@ -169,8 +169,8 @@ class Engine:
             reranker, instruction or profile.instruction, profile.video_frames, ticket(Priority.QUERY, deadline)
         )
 
-        def seen(digest: str) -> Modality | None:
-            return self._intake.seen.modality(reranker, digest, profile.video_frames)
+        def seen(digest: str) -> Seen | None:
+            return self._intake.seen.seen(reranker, digest, profile.video_frames)
 
         with until(deadline):
             async with self._recalling.recalled([query, *documents], request.ticket, seen) as (asked, *ranked):

@@ -15,7 +15,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.media import NO_MEDIA, MediaDecoder, recognise
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Model
+from weaviate_prism.models.base import Content, Model, Patches
 from weaviate_prism.store import digest_of
 from weaviate_prism.tracing import shown
 from weaviate_prism.values import (
@@ -92,13 +92,14 @@ class Intake:
         """
         if isinstance(part, Text):
             return part.text
-
-        def decoded() -> Content:
-            return model.patched(self.decode_part(part, video_frames))
-
-        if not self.seen.serves(model):
-            return decoded()
-        return self.seen.content(model, known or digest(part), video_frames, decoded)
+        if isinstance(part, Seen):
+            patches: Patches = part.patches
+            return patches
+        key = (known or digest(part)) if self.seen.serves(model) else None
+        if key and (found := self.seen.find(model, key, video_frames)):
+            return found
+        made = model.patched(self.decode_part(part, video_frames))
+        return self.seen.keep(model, key, video_frames, made) if key and isinstance(made, Patches) else made
 
     def pixels(self, parts: Sequence[Part], video_frames: int) -> int:
         """How many pixels there are to be decoded; reads headers and packets.
@@ -108,7 +109,7 @@ class Intake:
         """
         return sum(_of_each(parts, lambda part: self._pixels_of(part, video_frames)))
 
-    def decode_part(self, part: Part, video_frames: int) -> Content:
+    def decode_part(self, part: Text | Image | Video, video_frames: int) -> Content:
         """A clip as so many of its frames.
 
         Raises:
@@ -116,8 +117,6 @@ class Intake:
         """
         if isinstance(part, Text):
             return part.text
-        if isinstance(part, Seen):
-            raise Unsupported("digest: its media are not kept any more: send them again")
         with self._failures_counted(part):
             if isinstance(part, Image):
                 return self._decoder.picture(part.data)
@@ -213,11 +212,13 @@ def check_instruction(instruction: str) -> None:
 def digest(part: Part) -> Digest:
     if isinstance(part, Text):
         return part.modality, hashlib.sha256(encoded(part.text)).hexdigest()
-    return part.modality, part.digest if isinstance(part, Seen) else digest_of(part.data)
+    assert not isinstance(part, Seen)  # it was found by its digest
+    return part.modality, digest_of(part.data)
 
 
 def has_media(parts: Iterable[Part]) -> bool:
-    return any(not isinstance(part, Text) for part in parts)
+    """Whether anything is to be decoded."""
+    return any(isinstance(part, Image | Video) for part in parts)
 
 
 def size_of(part: Part) -> int:

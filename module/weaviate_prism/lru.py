@@ -27,9 +27,12 @@ class LeastRecentlyUsed(Generic[V]):
         self._values.move_to_end(key)
         return found[0]
 
-    def keep(self, key: Hashable, value: V, nbytes: int) -> None:
-        """Drops others until it fits; does nothing with one that never does, or whose key has a value."""
-        if nbytes > self._max_bytes or key in self._values:
+    def keep(self, key: Hashable, value: V, nbytes: int, *, evict: bool = True) -> None:
+        """Drops others until it fits; does nothing with one that never does, or whose key has a value.
+
+        Without `evict`, it is kept only where there is room.
+        """
+        if nbytes > self._max_bytes - (0 if evict else self._bytes) or key in self._values:
             return
         self._values[key] = value, nbytes
         self._bytes += nbytes

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from weaviate_prism.admission import Admission, until_deadline
@@ -21,10 +22,10 @@ from weaviate_prism.preparing import in_time, prepare_together
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
-from weaviate_prism.values import Item, Modality, Part, Seen, Stored, Text
+from weaviate_prism.values import Item, Part, Seen, Stored, Text
 
-# The bytes under a digest, or only what they are, where the model has seen them; or why there are none.
-Found: TypeAlias = bytes | Modality | PrismError
+# What is there under a digest, or why there is nothing.
+Found: TypeAlias = bytes | Seen | PrismError
 
 log = logging.getLogger(__name__)
 
@@ -46,25 +47,25 @@ class Recalling:
         self,
         items: Sequence[Item | PrismError],
         ticket: Ticket,
-        seen: Callable[[str], Modality | None] = lambda digest: None,
+        seen: Callable[[str], Seen | None] = lambda digest: None,
     ) -> AsyncIterator[Sequence[Item | PrismError]]:
         """The items with their media, whose bytes count among those of all requests while the block lasts.
 
-        Of what the model has `seen`, the digest is enough.
+        What the model has `seen` needs no bytes.
 
         Raises:
             TooLarge: the request would be over its limit, had it brought these media itself.
             Overloaded, DeadlineExceeded
         """
         named = [each.digest for item in items if isinstance(item, Item) for _, each in item.stored]
-        known = {digest: seen(digest) for digest in dict.fromkeys(named)}
+        known = {digest: one for digest in dict.fromkeys(named) if (one := seen(digest))}
         with self._admission.bytes_held() as held:
-            size = sum(self._store.size(digest) for digest in named if known[digest] is None)
+            size = sum(self._store.size(digest) for digest in named if digest not in known)
             check_limit("a request with its stored media", size, "bytes", self._max_bytes, "max_request_bytes")
             held.resize(size)
-            read = await self._read([digest for digest, modality in known.items() if modality is None], ticket)
+            read = await self._read([digest for digest in dict.fromkeys(named) if digest not in known], ticket)
             self._tell(items, read)
-            found = {**{digest: modality for digest, modality in known.items() if modality}, **read}
+            found = {**known, **read}
             yield [with_media(item, found) if isinstance(item, Item) and item.stored else item for item in items]
 
     async def _read(self, digests: Sequence[str], ticket: Ticket) -> Mapping[str, bytes | PrismError]:
@@ -110,9 +111,9 @@ def with_media(item: Item, found: Mapping[str, Found]) -> Item:
 def _part(stored: Stored, found: Found) -> Part:
     if isinstance(found, bytes):
         return media_part(found, stored.stated, stored.field)
-    if isinstance(found, Modality):
-        check_stated(stored.stated, found)
-        return Seen(stored.digest, found, stored.field)
+    if isinstance(found, Seen):
+        check_stated(stored.stated, found.modality)
+        return replace(found, field=stored.field)
     if stored.or_text and isinstance(found, Unsupported):
         return Text(stored.digest, stored.field)
     raise found

@@ -22,7 +22,7 @@ from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
-from weaviate_prism.values import LOWEST_SCORE, Digest, Item, Part, Text
+from weaviate_prism.values import LOWEST_SCORE, Digest, Image, Item, Part, Seen, Text, Video
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +70,13 @@ class Reranking:
         """
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
+            check_query(query)
             request = replace(request, digests=await self._digests(documents, request))
+            documents = [self._recognised(document, request) for document in documents]
             async with self._query(query, request) as asked:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 alone = any(isinstance(content, Picture | Clip) for content in asked)
-                units = units_of(
-                    (document, TOGETHER if alone else weight_of(document, decoded=self._to_decode(document, request)))
-                    for document in documents
-                )
+                units = units_of((document, TOGETHER if alone else weight_of(document)) for document in documents)
                 work = (self._of_unit(asked, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
         scores = self._admission.counted(
@@ -87,14 +86,11 @@ class Reranking:
                 for score in ([answer] * len(unit) if isinstance(answer, PrismError) else answer)
             ]
         )
-        return [self._ranked(score, document) for score, document in zip(scores, documents, strict=True)]
+        return self._ranked(scores, documents) if self._bad_document == "last" else scores
 
     @contextlib.asynccontextmanager
     async def _query(self, query: Item, request: Request) -> AsyncIterator[Sequence[Content]]:
         """The query decoded, until all documents are scored."""
-        if not query.unreadable and all(part == Text("", part.field) for part in query.parts):
-            # Weaviate sends "" for a search that names none
-            raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")
         with contextlib.ExitStack() as keeping:
             try:
                 async with until_deadline(request.ticket.deadline, "while the query was decoded"):
@@ -124,15 +120,18 @@ class Reranking:
         parts = (part for document in documents if isinstance(document, Item) for part in document.parts)
         deadline = request.ticket.deadline
         async with until_deadline(deadline, "while the documents were digested"):
-            return await digests_of((part for part in parts if not isinstance(part, Text)), self._stages, deadline)
+            return await digests_of((part for part in parts if isinstance(part, Image | Video)), self._stages, deadline)
 
-    def _to_decode(self, document: Item | PrismError, request: Request) -> bool:
-        """Whether a document has media that were not seen before."""
-        seen, digests = self._intake.seen, request.digests
-        return isinstance(document, Item) and not all(
-            isinstance(part, Text) or seen.has(request.reranker, digests.get(id(part)), request.video_frames)
-            for part in document.parts
-        )
+    def _recognised(self, document: Item | PrismError, request: Request) -> Item | PrismError:
+        """With what the model has seen of its media in their place, which nothing can push out then."""
+        if isinstance(document, PrismError) or not any(id(part) in request.digests for part in document.parts):
+            return document
+        return replace(document, parts=tuple(self._seen(part, request) or part for part in document.parts))
+
+    def _seen(self, part: Part, request: Request) -> Seen | None:
+        digest = request.digests.get(id(part))
+        patches = digest and self._intake.seen.find(request.reranker, digest, request.video_frames)
+        return Seen(patches, part.modality, part.field) if patches else None
 
     async def _of_unit(
         self,
@@ -142,7 +141,7 @@ class Reranking:
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
-        media = sum(self._to_decode(each, request) for each in documents)
+        media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
         if not all(isinstance(content, str) for content in asked):
             media = len(documents)
         async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
@@ -169,9 +168,24 @@ class Reranking:
 
         return in_time(documents, pair)
 
-    def _ranked(self, answer: float | PrismError, document: Item | PrismError) -> float | PrismError:
-        if isinstance(answer, (InvalidInput, TooLarge, Unsupported)) and self._bad_document == "last":
-            log.warning("a document%s is ranked last: %s", id_of(document), answer.message)
-            self._metrics.ranked_last.inc()
-            return LOWEST_SCORE
-        return answer
+    def _ranked(
+        self, answers: Sequence[float | PrismError], documents: Sequence[Item | PrismError]
+    ) -> list[float | PrismError]:
+        """The answers, with the lowest score in the place of errors that the documents are to blame for."""
+        to_blame = (InvalidInput, TooLarge, Unsupported)
+        last = {number: each for number, each in enumerate(answers) if isinstance(each, to_blame)}
+        if last:
+            number = next(iter(last))
+            first = f"{number}{id_of(documents[number])}: {last[number].message}"
+            log.warning("%d of %d documents ranked last; the first is %s", len(last), len(answers), first)
+            self._metrics.ranked_last.inc(len(last))
+        return [LOWEST_SCORE if number in last else answer for number, answer in enumerate(answers)]
+
+
+def check_query(query: Item) -> None:
+    """
+    Raises:
+        InvalidInput: it is empty; Weaviate sends "" for a search that names none.
+    """
+    if not query.unreadable and all(part == Text("", part.field) for part in query.parts):
+        raise InvalidInput("query: is empty; set `query` in the rerank argument of the search")

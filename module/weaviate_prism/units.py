@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import has_media, size_of
-from weaviate_prism.values import Item, Text
+from weaviate_prism.values import Item
 
 T = TypeVar("T")
 
@@ -23,12 +23,13 @@ CHARACTERS = 512
 SMALL_MEDIA_BYTES, MEDIA_TOGETHER = 128_000, 4
 
 
-def weight_of(item: Item | PrismError, count: int = 1, *, decoded: bool = True) -> int:
-    """How much of a unit an item of so many inputs is, whose media are still to be decoded or not."""
+def weight_of(item: Item | PrismError, count: int = 1) -> int:
+    """How much of a unit an item of so many inputs is."""
     parts = () if isinstance(item, PrismError) else item.parts
-    if decoded and has_media(parts):
-        return TOGETHER // MEDIA_TOGETHER * count if sum(map(size_of, parts)) <= SMALL_MEDIA_BYTES else TOGETHER
-    return max(count, 1) + sum(size_of(part) for part in parts if isinstance(part, Text)) // CHARACTERS
+    size = sum(map(size_of, parts))
+    if has_media(parts):
+        return TOGETHER // MEDIA_TOGETHER * count if size <= SMALL_MEDIA_BYTES else TOGETHER
+    return max(count, 1) + size // CHARACTERS
 
 
 def units_of(weighed: Iterable[tuple[T, int]], most: int = TOGETHER) -> list[list[T]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,9 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A picture or clip that the model has seen before; only its digest came this time."""
+    """A picture or clip that the model has seen before."""
 
-    digest: str  # as in `Stored`
+    patches: Any  # models.base.Patches
     modality: Modality
     field: str = ""
 

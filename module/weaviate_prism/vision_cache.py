@@ -8,12 +8,13 @@ document may have been seen when it was inserted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Model, Patches, Reranker
-from weaviate_prism.values import Digest, Modality
+from weaviate_prism.models.base import Model, Patches, Reranker
+from weaviate_prism.profiles import RERANKER
+from weaviate_prism.values import Digest, Modality, Seen
 
 # A dict entry, its key, and a Patches with its tuples.
 ENTRY_OVERHEAD = 1000
@@ -41,32 +42,32 @@ class VisionCache:
         """Whether what the model sees is kept."""
         return model.eyes in self._towers
 
-    def modality(self, model: Model, digest: str, video_frames: int) -> Modality | None:
-        """What is kept under this digest, if anything is, and is not dropped meanwhile."""
-        return next((modality for modality in Modality if self.has(model, (modality, digest), video_frames)), None)
-
-    def has(self, model: Model, digest: Digest | None, video_frames: int) -> bool:
-        """Whether it is kept, if it is not dropped meanwhile."""
+    def find(self, model: Model, digest: Digest, video_frames: int) -> Patches | None:
+        """What the model has seen of equal bytes, and as many frames of a clip."""
         with self._lock:
-            return digest is not None and self._patches.get(_key(model, digest, video_frames)) is not None
+            found = self._patches.get(_key(model, digest, video_frames))
+        if found is not None:
+            self._hits.inc()
+        return found
 
-    def content(self, model: Model, digest: Digest, video_frames: int, make: Callable[[], Content]) -> Content:
-        """What `make` makes for a model that is served, unless it has for equal bytes before, and frames of a clip.
+    def seen(self, model: Model, digest: str, video_frames: int) -> Seen | None:
+        """A picture or clip of this digest, whichever the model has seen."""
+        for modality in (Modality.IMAGE, Modality.VIDEO):
+            if patches := self.find(model, (modality, digest), video_frames):
+                return Seen(patches, modality)
+        return None
 
-        Raises:
-            PrismError: of `make`; nothing is kept.
+    def keep(self, model: Model, digest: Digest, video_frames: int, patches: Patches) -> Patches:
+        """What is kept now: these, or those of a thread that was faster.
+
+        What an embedder reads is kept only where there is room: an import would push out what is searched for.
         """
+        self._misses.inc()
         key = _key(model, digest, video_frames)
         with self._lock:
-            known = self._patches.get(key)
-        (self._misses if known is None else self._hits).inc()
-        if known is not None:
-            return known
-        made = make()
-        if isinstance(made, Patches):
-            with self._lock:
-                self._patches.keep(key, made, made.nbytes + ENTRY_OVERHEAD)
-        return made
+            evict = model.info.kind == RERANKER
+            self._patches.keep(key, patches, patches.nbytes + ENTRY_OVERHEAD, evict=evict)
+            return self._patches.get(key) or patches
 
 
 def _key(model: Model, digest: Digest, video_frames: int) -> Hashable:

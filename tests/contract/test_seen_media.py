@@ -1,4 +1,4 @@
-"""Over gRPC, the digest of a picture or clip is enough once the reranker has seen it, be media stored or not."""
+"""The digest of a picture or clip is enough once the reranker has seen it, be media stored or not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from contract.samples import clip, picture
 from contract.test_media_store import BLUE, RED, UNKNOWN, digest, hashed, rerank
 from contract.test_rerank import scores
 from contract.test_rpc_vectorize import data, item, text
-from weaviate_prism.config import Settings
-from weaviate_prism.errors import Unsupported
-from weaviate_prism.intake import Intake
-from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.fake import FakeCost, FakeReranker
 from weaviate_prism.v1 import prism_pb2 as pb
-from weaviate_prism.values import LOWEST_SCORE, Modality, Seen
+from weaviate_prism.values import LOWEST_SCORE
 
 QUERY = item(data(picture("red")))
 
@@ -61,9 +56,3 @@ def test_a_service_without_room_for_what_it_sees_says_so() -> None:
     with InProcess(vision_cache_bytes=0) as running:
         assert not rerank(running, QUERY, item(data(picture("red")))).keeps_media
         assert rerank(running, QUERY, item(digest(RED))).errors
-
-
-def test_what_is_dropped_between_two_looks_is_to_be_sent_again() -> None:
-    intake = Intake(Settings(), Metrics())
-    with pytest.raises(Unsupported, match="send them again"):
-        intake.content(Seen(RED, Modality.IMAGE), FakeReranker(FakeCost()), 8)

@@ -55,9 +55,9 @@ def test_a_line_of_the_event_loop_names_the_trace_of_a_grpc_call(
     trace, traceparent = header(0xC)
     ask = pb.RerankRequest(query=item(text("q")), documents=[item(pb.Part(data=b"neither"))])
     pb_grpc.RerankerStub(channel).Rerank(ask, metadata=(("traceparent", traceparent),))
-    process.wait_for(rf"ranked last: .* trace={trace}$")
+    process.wait_for(rf"ranked last; .* trace={trace}$")
     pb_grpc.RerankerStub(channel).Rerank(ask)
-    process.wait_for(r"ranked last: .*known format$")
+    process.wait_for(r"ranked last; .*known format$")
 
 
 def test_a_line_names_the_trace_of_a_request_over_http(
@@ -80,7 +80,7 @@ def test_lines_of_item_errors_name_the_item_collection_and_tenant(
     where = "collection='Scene' tenant='north'"
     process.wait_for(rf"INFO .*: 2 item errors; the first is of item 1 'b9f6\\n2026': parts\[0\]: .* {where}$")
     pb_grpc.RerankerStub(channel).Rerank(pb.RerankRequest(query=item(text("q")), documents=[bad], **names))
-    process.wait_for(rf"WARNING .*: a document 'b9f6\\n2026' is ranked last: .* {where}$")
+    process.wait_for(rf"WARNING .*: 1 of 1 documents ranked last; the first is 0 'b9f6\\n2026': .* {where}$")
 
 
 @pytest.mark.parametrize("traceparent", [header(0xE)[1], "nonsense" * 300])

@@ -34,7 +34,8 @@ def objects() -> dict[str, SceneObject]:
 def restarted(tmp_path_factory: pytest.TempPathFactory, objects: dict[str, SceneObject]) -> Iterator[Stack]:
     """Prism has kept the pictures of both collections' objects, and was killed and started since."""
     folder = tmp_path_factory.mktemp("restarted")
-    with stack(folder / "weaviate", *BUNDLED, "--media-store", str(folder / "media")) as running:
+    flags = "--media-store", str(folder / "media"), "--vision-cache-bytes", "0"
+    with stack(folder / "weaviate", *BUNDLED, *flags) as running:
         for module in MODULES:
             fill(running, module, objects.values())
         wait_until(lambda: running.prism.metric("prism_media_store_items") == COUNT)

@@ -265,11 +265,30 @@ def test_models_share_what_they_have_seen_only_where_weights_and_processors_are_
     assert len({eyes(), eyes(), *changed, reranker.load(RERANKER, FLOAT32).eyes}) == 5
 
 
-def test_pixels_are_dropped_once_the_tower_has_seen_them() -> None:
+def test_of_what_the_tower_has_seen_only_that_is_kept() -> None:
+    """No pixels, and nothing of the pictures that it looked at in the same batch."""
+    model = load(FLOAT32)
+    pictures = [model.patched(picture(colour)) for colour in ("red", "green", "blue")]
+    alone = model.patched(picture("red"))
+    (expected,) = model.forward([model.prepare([alone], Task.DOCUMENT, "")])
+    for _ in range(2):
+        vectors = model.forward([model.prepare([each], Task.DOCUMENT, "") for each in pictures])
+        np.testing.assert_allclose(vectors[0], expected, atol=1e-5)
+    for each in pictures:
+        assert isinstance(each, Patches)
+        assert each.pixels is None
+        assert each.nbytes >= sum(level.untyped_storage().nbytes() for level in each.seen)
+
+
+def test_a_picture_is_paid_for_by_one_input_as_long_as_that_may_be_computed() -> None:
     model = load(FLOAT32)
     read = model.patched(picture("red"))
-    assert isinstance(read, Patches)
-    vectors = [model.forward([model.prepare([read], task, "")]) for task in (Task.DOCUMENT, Task.QUERY, Task.DOCUMENT)]
-    assert read.pixels is None
-    assert read.nbytes >= sum(level.nbytes for level in read.seen)
-    np.testing.assert_array_equal(vectors[0], vectors[2])
+    first = model.prepare([read], Task.DOCUMENT, "")
+    second = model.prepare([read], Task.DOCUMENT, "")
+    assert second.cost < first.cost
+    costs = first.cost, second.cost
+    del first  # its caller is gone
+    third = model.prepare([read], Task.DOCUMENT, "")
+    assert (third.cost, second.cost) == costs
+    model.forward([third])
+    assert model.prepare([read], Task.DOCUMENT, "").cost == second.cost

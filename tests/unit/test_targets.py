@@ -21,7 +21,7 @@ from weaviate_prism.intake import Intake
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.fake import FakeEmbedder
-from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Vector
+from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Vector, Video
 
 RED, BLUE = Image(picture("red"), "still"), Image(picture("blue"), "cover")
 TITLE = Text("a red square", "title")
@@ -65,7 +65,7 @@ class Decodes:
         self.alive = self.most = 0
         original = Intake.decode_part
 
-        def decode_part(intake: Intake, part: Part, video_frames: int) -> Content:
+        def decode_part(intake: Intake, part: Text | Image | Video, video_frames: int) -> Content:
             content = original(intake, part, video_frames)
             if isinstance(part, Image):
                 self.times[part.data] = self.times.get(part.data, 0) + 1

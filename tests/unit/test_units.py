@@ -21,7 +21,7 @@ from weaviate_prism.models.fake import FakeEmbedder, FakeReranker
 from weaviate_prism.scheduler import Job
 from weaviate_prism.stages import Stage
 from weaviate_prism.units import CHARACTERS, MEDIA_TOGETHER, SMALL_MEDIA_BYTES, TOGETHER, units_of, weight_of
-from weaviate_prism.values import Fusion, Image, Item, Priority, Target, Task, Text, Vector
+from weaviate_prism.values import Fusion, Image, Item, Modality, Priority, Seen, Target, Task, Text, Vector
 
 RED = Item((Image(picture("red")),))
 
@@ -79,9 +79,9 @@ def test_a_unit_has_no_more_inputs_than_are_prepared_by_one_job() -> None:
 
 
 def test_pictures_that_need_no_decoding_are_no_more_than_texts() -> None:
-    assert weight_of(RED, decoded=False) == weight_of(numbered(0)[0]) < weight_of(RED)
-    both = Item((Text("x" * CHARACTERS), *RED.parts))
-    assert weight_of(both, decoded=False) == 2
+    seen = Seen(None, Modality.IMAGE)
+    assert weight_of(Item((seen,))) == weight_of(numbered(0)[0]) < weight_of(RED)
+    assert weight_of(Item((Text("x" * CHARACTERS), seen))) == 2
 
 
 def test_a_unit_has_few_small_pictures_whatever_is_between_them() -> None:

@@ -10,28 +10,19 @@ from contract.samples import picture
 from engines import running
 from unit.test_targets import Decodes, sample
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import InvalidInput
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Patches
-from weaviate_prism.models.fake import FakeCost, FakeReranker
+from weaviate_prism.models.base import Model, Patches
+from weaviate_prism.models.fake import FakeCost, FakeEmbedder, FakeReranker
 from weaviate_prism.values import Image, Item, Modality, Priority, Task, Text
 from weaviate_prism.vision_cache import ENTRY_OVERHEAD, VisionCache
 
 FRAMES = 8
-DIGEST, OTHER = (Modality.IMAGE, "one"), (Modality.VIDEO, "one")
+PICTURE, CLIP = (Modality.IMAGE, "picture"), (Modality.VIDEO, "clip")
 PICTURES = [Image(picture(colour)) for colour in ("red", "green", "blue")]
 
 
-class Reader:
-    """Makes patches of so many bytes, and counts how often."""
-
-    def __init__(self, nbytes: int = 0) -> None:
-        self.times = 0
-        self._nbytes = nbytes
-
-    def __call__(self) -> Content:
-        self.times += 1
-        return Patches(Modality.IMAGE, None, (1, 2, 2), nbytes=self._nbytes)
+def patches(nbytes: int = 0) -> Patches:
+    return Patches(Modality.IMAGE, None, (1, 2, 2), nbytes=nbytes)
 
 
 def model(eyes: str = "one") -> FakeReranker:
@@ -48,42 +39,48 @@ def served(max_bytes: int = 1 << 20) -> VisionCache:
 
 
 def test_what_a_tower_has_seen_is_found_again_by_that_tower_alone() -> None:
-    cache, read = served(), Reader()
-    first = cache.content(model(), DIGEST, FRAMES, read)
-    assert cache.content(model(), DIGEST, FRAMES, read) is first
-    assert cache.content(model(), OTHER, FRAMES, read) is not first
-    assert cache.content(model("another"), DIGEST, FRAMES, read) is not first
-    assert read.times == 3
+    cache, picture, clip = served(), patches(), patches()
+    assert cache.keep(model(), PICTURE, 8, picture) is picture
+    assert cache.keep(model(), CLIP, 8, clip) is clip
+    assert cache.find(model(), PICTURE, 8) is cache.find(model(), PICTURE, 4) is picture
+    assert cache.find(model(), CLIP, 8) is clip
+    assert cache.find(model(), CLIP, 4) is None
+    assert cache.find(model("another"), PICTURE, 8) is None
+    assert cache.find(model(), (Modality.IMAGE, "other"), 8) is None
 
 
-def test_a_clip_is_found_again_only_where_as_many_frames_are_wanted() -> None:
-    cache, read = served(), Reader()
-    for digest, shared in ((OTHER, False), (DIGEST, True)):
-        first = cache.content(model(), digest, 8, read)
-        assert cache.has(model(), digest, 4) is shared
-        assert (cache.content(model(), digest, 4, read) is first) is shared
-    assert read.times == 3
+def test_the_first_of_two_that_look_at_once_is_the_one_for_both() -> None:
+    cache, first = served(), patches()
+    cache.keep(model(), PICTURE, 8, first)
+    assert cache.keep(model(), PICTURE, 8, patches()) is first
+
+
+def keep(cache: VisionCache, digest: str, model: Model, nbytes: int = 1000) -> None:
+    cache.keep(model, (Modality.IMAGE, digest), 8, patches(nbytes))
+
+
+def found(cache: VisionCache) -> str:
+    return "".join(digest for digest in "abcdef" if cache.seen(model(), digest, 8))
 
 
 def test_the_least_recently_seen_is_dropped_over_the_budget() -> None:
-    cache, read = served(3 * (1000 + ENTRY_OVERHEAD)), Reader(1000)
-    for digest in "abcad":
-        cache.content(model(), (Modality.IMAGE, digest), FRAMES, read)
-    assert [cache.modality(model(), digest, FRAMES) for digest in "abcd"] == ["image", None, "image", "image"]
-    cache.content(model(), (Modality.IMAGE, "larger than all"), FRAMES, Reader(6000))
-    assert [cache.modality(model(), digest, FRAMES) for digest in "acd"] == ["image"] * 3
+    cache = served(3 * (1000 + ENTRY_OVERHEAD))
+    for digest in "abc":
+        keep(cache, digest, model())
+    cache.find(model(), (Modality.IMAGE, "a"), 8)
+    keep(cache, "d", model())
+    assert found(cache) == "acd"
+    keep(cache, "e", model(), nbytes=6000)
+    assert found(cache) == "acd"
 
 
-def test_errors_are_not_kept() -> None:
-    cache = served()
-
-    def fail() -> Content:
-        raise InvalidInput("not a picture")
-
-    for _ in range(2):
-        with pytest.raises(InvalidInput):
-            cache.content(model(), DIGEST, FRAMES, fail)
-    assert not cache.has(model(), DIGEST, FRAMES)
+def test_an_import_pushes_nothing_out_that_is_searched_for() -> None:
+    cache, embedder = served(3 * (1000 + ENTRY_OVERHEAD)), FakeEmbedder(FakeCost())
+    embedder.eyes = "one"
+    keep(cache, "a", model())
+    for digest in "bcde":
+        keep(cache, digest, embedder)
+    assert found(cache) == "abc"
 
 
 @pytest.mark.parametrize(("max_bytes", "eyes"), [(0, "one"), (1000, "another"), (1000, "")])
@@ -118,6 +115,14 @@ async def test_pictures_seen_at_insert_are_not_decoded_for_a_search(monkeypatch:
         await engine.vectorize(items, task=Task.DOCUMENT, priority=Priority.BULK, deadline=time.monotonic() + 60)
         await rerank(engine, Item((Text("a"),)))
     assert set(decodes.times.values()) == {1}
+
+
+async def test_a_search_over_more_than_there_is_room_for_finds_most_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    decodes = Decodes(monkeypatch)
+    async with running(vision_cache_bytes=2 * ENTRY_OVERHEAD) as engine:
+        for _ in range(4):
+            await rerank(engine, Item((Text("a"),)))
+    assert sum(decodes.times.values()) == len(PICTURES) + 3  # one that found no room, in each further search
 
 
 @pytest.mark.parametrize("settings", [{"vision_cache_bytes": 0}, {"vision_cache_bytes": 900}])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
+from weakref import ReferenceType
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Patches:
     grid: tuple[int, int, int]  # frames of patches, rows and columns in each
     seconds: tuple[float, ...] = ()  # when each frame of patches of a clip is shown
     nbytes: int = 0  # of its pixels, or of what the tower makes of them if that is more
-    counted: bool = False  # whether the cost of some input has them
+    payer: ReferenceType[Any] | None = None  # the input whose cost has them, as long as it lives
     seen: tuple[Any, ...] = ()  # what the tower made of it, once it has; read and written by device threads only
 
 

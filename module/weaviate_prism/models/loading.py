@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from weaviate_prism import bundled
 from weaviate_prism.config import Dtype, Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
+from weaviate_prism.models.memory import hub_folder
 from weaviate_prism.models.trust import is_trusted, require_own_code
 from weaviate_prism.profiles import ModelSpec, own_name
 from weaviate_prism.values import Modality
@@ -58,9 +58,8 @@ def download(name: str, revision: str, pattern: str) -> Path:
     Raises:
         ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
     """
-    kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     try:
-        return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
+        return Path(snapshot_download(name, revision=revision or None, cache_dir=hub_folder(), allow_patterns=pattern))
     except (OSError, ValueError) as error:  # all that huggingface_hub raises
         raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -47,10 +48,17 @@ def weight_bytes(location: str, revision: str, dtype: torch.dtype) -> int | None
     if Path(location).is_dir():
         return _of_folder(Path(location), dtype)
     try:
-        downloaded = snapshot_download(location, revision=revision or None, local_files_only=True)
+        downloaded = snapshot_download(
+            location, revision=revision or None, cache_dir=hub_folder(), local_files_only=True
+        )
     except LocalEntryNotFoundError:
         return _of_hub(location, revision, dtype)
     return _of_folder(Path(downloaded), dtype) or _of_hub(location, revision, dtype)
+
+
+def hub_folder() -> str | None:
+    """Where Sentence Transformers keeps what it downloads; None: where the hub's own library does."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 def _of_folder(folder: Path, dtype: torch.dtype) -> int:

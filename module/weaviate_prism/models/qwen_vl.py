@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -45,7 +46,7 @@ END_MARK = "\N{END OF TEXT}"
 SHORT_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Row:
     """One input."""
 
@@ -112,8 +113,9 @@ class QwenVL:
         length = len(row.tokens)
         cost, size = length, row.tokens.nbytes + row.positions.nbytes
         for each in media:
-            if not each.counted:  # the tower looks at it once, for whichever input comes first
-                each.counted = True
+            # the tower looks at it once, for whichever input comes first; unless that one is given up before
+            if each.pixels is not None and (each.payer is None or each.payer() is None):
+                each.payer = weakref.ref(row)
                 cost, size = cost + math.prod(each.grid), size + each.nbytes
         return Prepared(row, cost, max(length, SHORT_TOKENS).bit_length(), size)
 

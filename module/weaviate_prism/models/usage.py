@@ -10,6 +10,7 @@ FIELDS = {"text": ("textFields", "title"), "image": ("imageFields", "still"), "v
 ENVIRONMENTS = {
     "multi2vec-bind": ("ENABLE_MODULES=multi2vec-bind", "BIND_INFERENCE_API=http://prism:8090"),
     "multi2vec-clip": ("ENABLE_MODULES=multi2vec-clip", "CLIP_INFERENCE_API=http://prism:8090"),
+    "text2vec-transformers": ("ENABLE_MODULES=text2vec-transformers", "TRANSFORMERS_INFERENCE_API=http://prism:8090"),
     "reranker-transformers": ("ENABLE_MODULES=reranker-transformers", "RERANKER_INFERENCE_API=http://prism:8090"),
 }
 
@@ -61,7 +62,9 @@ def native_module(entry: Entry) -> str:
 def stock_module(entry: Entry) -> str:
     if entry.kind == "reranker":
         return "reranker-transformers"
-    return "multi2vec-bind" if entry.reads("video") else "multi2vec-clip"
+    if entry.reads("video"):
+        return "multi2vec-bind"
+    return "multi2vec-clip" if entry.reads("image") else "text2vec-transformers"
 
 
 def collection(entry: Entry, *, native: bool) -> str:
@@ -93,6 +96,8 @@ def _stock(entry: Entry, read: list[str]) -> str:
     module = stock_module(entry)
     if module == "reranker-transformers":
         return "reranker_config=Configure.Reranker.transformers()"
+    if module == "text2vec-transformers":
+        return "vector_config=Configure.Vectors.text2vec_transformers(vectorize_collection_name=False)"
     lists = ", ".join(f'{each}_fields=["{FIELDS[each][1]}"]' for each in read)
     return f"vector_config=Configure.Vectors.{module.replace('-', '_')}({lists})"
 

@@ -20,7 +20,8 @@ COLOURS = ("red", "blue", "green")
 def storing(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Prism keeps media."""
     folder = tmp_path_factory.mktemp("storing")
-    with native_stack(folder / "weaviate", Prism(*FAKE, "--media-store", str(folder / "media"))) as running:
+    flags = "--media-store", str(folder / "media"), "--vision-cache-bytes", "0"
+    with native_stack(folder / "weaviate", Prism(*FAKE, *flags)) as running:
         yield running
 
 
@@ -88,9 +89,13 @@ def test_update_that_needs_media_which_are_gone_says_what_to_do(fake: Stack) -> 
     assert vector(of_tenant, inserted, "looks") == pytest.approx(fake.prism.vector(jpeg()), abs=1e-6)
 
 
-def test_reranking_digests_is_refused_by_name(fake: Stack) -> None:
+def test_reranking_digests_is_refused_by_name_once_prism_has_forgotten_the_media(fake: Stack) -> None:
     collection = photos(fake, "PhotosRanked")
     collection.data.insert({"photo": b64(jpeg()), "title": "ship"})
+    found = collection.query.bm25("ship", rerank=Rerank(prop="photo", query="red"))
+    assert [each.metadata.rerank_score for each in found.objects] == [0.0]
+    fake.prism.kill()
+    fake.prism.start()
     with pytest.raises(WeaviateQueryError, match="digest"):
         collection.query.bm25("ship", rerank=Rerank(prop="photo", query="red"))
 
