@@ -132,6 +132,15 @@ def test_inputs_are_read_when_their_turn_comes(tmp_path: Path) -> None:
 
 def test_pairs_with_the_same_query_travel_together() -> None:
     picture = Image.fromarray(PIXELS)
-    queries = ["a b", b"a b", picture, " ".join("ab"), Path(__file__), picture, Path(__file__), picture.copy()]
+    queries: list[Any] = [
+        "a b",
+        b"a b",
+        picture,
+        " ".join("ab"),
+        Path(__file__),
+        picture,
+        Path(__file__),
+        picture.copy(),
+    ]
     work = PairScoring([(query, "c") for query in queries], prompt=None, model=None)
     assert [chunk.positions for chunk in chunks(work)] == [[0, 3], [1], [2, 5], [4, 6], [7]]
