@@ -30,6 +30,7 @@ def test_info_tells_models_and_limits(service: InProcess) -> None:
     assert {model.kind for model in info.models} == {"embedder", "reranker"}
     embedder = next(model for model in info.models if model.kind == "embedder")
     assert pb.MODALITY_IMAGE in embedder.modalities
+    assert embedder.joint
     assert embedder.dimensions > 0
     assert info.limits["max_request_bytes"] == 1_000_000
 

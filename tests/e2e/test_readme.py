@@ -47,11 +47,13 @@ NATIVE = (
     "graphql_raw_query(",
     "def copy(",
 )
+# Executed by contract/test_client_readme.py
+CLIENT = ("with PrismClient(", "AsyncPrismClient(")
 
 
 def test_no_block_is_without_a_test() -> None:
     serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES, CHECK)
-    tested = (*serving, *COLLECTIONS, SEARCH, *map(block, NATIVE))
+    tested = (*serving, *COLLECTIONS, SEARCH, *map(block, (*NATIVE, *CLIENT)))
     assert [each for each in BLOCKS if each not in tested] == []
 
 

@@ -76,6 +76,7 @@ async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> 
 async def test_several_parts_of_clip_become_their_mean_and_never_one_message(tmp_path: Path) -> None:
     directory = towers.clip(tmp_path)
     engine = await started(embedder=str(directory))
+    assert [model.joint for model in engine.info().models] == [False]
     pixels = picture(tmp_path / "picture.png")
     item = Item((Text("a red bicycle", field="title"), Image(pixels.data, field="still")))
     weighted = Target(fields=("title", "still"), weights=(3.0, 1.0), fusion=Fusion.MEAN, dimensions=8)

@@ -23,6 +23,7 @@ LAYERS = (
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
     ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
+    ("client",),
     ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
@@ -35,7 +36,7 @@ OWNERS = {
     "sentence_transformers": ("models", "bundled"),
     "safetensors": ("models", "bundled"),
     "huggingface_hub": ("models",),
-    "grpc": ("server.rpc", "check", "v1"),
+    "grpc": ("server.rpc", "client", "check", "v1"),
     "grpc_health": ("server.rpc", "check"),
     "grpc_reflection": ("server.rpc",),
     "starlette": ("server",),
@@ -113,3 +114,11 @@ def test_help_and_version_do_not_load_models_or_servers(arguments: list[str]) ->
     loaded = modules_after(f"from weaviate_prism import cli; cli.main({arguments})")
     assert "weaviate_prism.cli" in loaded
     assert not HEAVY & loaded
+
+
+def test_the_client_needs_nothing_that_a_service_needs() -> None:
+    """It is used where no models are; Pillow comes with the first picture."""
+    loaded = {
+        root(name) for name in modules_after("import weaviate_prism.client") - modules_after("import grpc, numpy")
+    }
+    assert loaded - sys.stdlib_module_names == {"weaviate_prism", "google", "grpc", "numpy"}

@@ -953,8 +953,11 @@ type Model struct {
 	// Tokens of an item; longer texts are cut at the end.
 	MaxTokens uint32 `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
 	// "float32" or "bfloat16". Vectors of both must not be mixed in one index.
-	Dtype         string `protobuf:"bytes,7,opt,name=dtype,proto3" json:"dtype,omitempty"`
-	Device        string `protobuf:"bytes,8,opt,name=device,proto3" json:"device,omitempty"`
+	Dtype  string `protobuf:"bytes,7,opt,name=dtype,proto3" json:"dtype,omitempty"`
+	Device string `protobuf:"bytes,8,opt,name=device,proto3" json:"device,omitempty"`
+	// Whether it reads several parts of an item together, as one message; else one part at a time (an embedder's
+	// vectors may still be averaged, FUSION_MEAN).
+	Joint         bool `protobuf:"varint,9,opt,name=joint,proto3" json:"joint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1043,6 +1046,13 @@ func (x *Model) GetDevice() string {
 		return x.Device
 	}
 	return ""
+}
+
+func (x *Model) GetJoint() bool {
+	if x != nil {
+		return x.Joint
+	}
+	return false
 }
 
 // A model under a name of its own, with options for requests that say nothing else.
@@ -1288,7 +1298,7 @@ const file_prism_proto_rawDesc = "" +
 	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\x12\x1f\n" +
 	"\vkeeps_media\x18\x03 \x01(\bR\n" +
 	"keepsMedia\"\r\n" +
-	"\vInfoRequest\"\xec\x01\n" +
+	"\vInfoRequest\"\x82\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x12\n" +
@@ -1302,7 +1312,8 @@ const file_prism_proto_rawDesc = "" +
 	"\n" +
 	"max_tokens\x18\x06 \x01(\rR\tmaxTokens\x12\x14\n" +
 	"\x05dtype\x18\a \x01(\tR\x05dtype\x12\x16\n" +
-	"\x06device\x18\b \x01(\tR\x06device\"\x99\x01\n" +
+	"\x06device\x18\b \x01(\tR\x06device\x12\x14\n" +
+	"\x05joint\x18\t \x01(\bR\x05joint\"\x99\x01\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +

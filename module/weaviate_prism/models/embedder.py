@@ -35,17 +35,17 @@ class SentenceEmbedder:
     """Vectors equal to `SentenceTransformer.encode_query` / `encode_document` on the same weights."""
 
     def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
-        self.info = replace(info, tier=tier.name)
         self._model = model
         self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._messages = Messages(model, info.max_tokens)
+        self.info = replace(info, tier=tier.name, joint=self._messages.used)
         self._threads = forward_threads(model)
         self.identity = _identity(model, info)
 
     @property
     def joint(self) -> bool:
-        return self._messages.used
+        return self.info.joint
 
     def patched(self, content: Content) -> Content:
         """See `models.base.Model`."""

@@ -105,6 +105,7 @@ def _info(kind: str, dimensions: int) -> ModelInfo:
         max_tokens=8192,
         dtype="float32",
         device="cpu",
+        joint=True,
     )
 
 

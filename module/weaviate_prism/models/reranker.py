@@ -32,12 +32,12 @@ class CrossEncoderReranker:
     """Scores equal to `CrossEncoder.predict` on the same weights."""
 
     def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
-        self.info = replace(info, tier=tier.name)
         self._model = model
         self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._activation = torch.nn.Identity() if logits else model.activation_fn
         self._messages = Messages(model, info.max_tokens)
+        self.info = replace(info, tier=tier.name, joint=self._messages.used)
         self._threads = forward_threads(model)
 
     def patched(self, content: Content) -> Content:

@@ -170,6 +170,7 @@ def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
             max_tokens=model.max_tokens,
             dtype=model.dtype,
             device=model.device,
+            joint=model.joint,
         )
         for model in value.models
     ]

@@ -1,0 +1,212 @@
+"""How the Python clients reach the service: restarts, deadlines, cancelled verbs, TLS, the key, the unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trustme
+
+from contract.clients import OPENERS, Open
+from contract.running import InProcess, Subprocess, until
+from contract.test_rpc_ports import NAME, Pair
+from servers import Prism
+from weaviate_prism import errors
+from weaviate_prism.client import TLS, AsyncPrismClient, PrismClient
+from weaviate_prism.client.failures import KINDS
+from weaviate_prism.server.rpc import CODES
+
+SLOW = "fake:0,5"
+TEXTS = [f"text {number}" for number in range(1200)]
+KEY = "s3cret"
+
+
+@pytest.fixture(params=OPENERS)
+def opened(request: pytest.FixtureRequest) -> Open:
+    return OPENERS[request.param]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pair, Pair]:
+    """The authority, the service's certificate and the client's."""
+    folder = tmp_path_factory.mktemp("tls")
+    ca = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    return ca, Pair.issued(authority, folder, NAME), Pair.issued(authority, folder, "client.test")
+
+
+@pytest.fixture(scope="module")
+def locked(files: tuple[Path, Pair, Pair]) -> Iterator[InProcess]:
+    """With TLS, certificates of clients, and a key."""
+    ca, pair, _ = files
+    with InProcess(api_key=KEY, tls_cert=str(pair.cert), tls_key=str(pair.key), tls_client_ca=str(ca)) as running:
+        yield running
+
+
+def test_every_kind_of_error_arrives_as_it_was_sent() -> None:
+    """Too large is told from invalid by no code."""
+    arrived = {kind: KINDS[code] for kind, code in CODES.items()}
+    assert arrived == {kind: kind for kind in CODES} | {errors.TooLarge: errors.InvalidInput}
+
+
+def test_the_key_and_tls_let_a_client_in(opened: Open, locked: InProcess, files: tuple[Path, Pair, Pair]) -> None:
+    ca, _, own = files
+    tls = TLS(ca=ca, cert=own.cert, key=own.key, server_name=NAME)
+    with opened(locked.grpc_address, api_key=KEY, tls=tls) as prism:
+        assert prism.encode_query("a").shape == (32,)
+    with opened(locked.grpc_address, api_key="other", tls=tls) as prism:
+        with pytest.raises(errors.Unauthenticated, match="key"):
+            prism.encode_query("a")
+        with pytest.raises(errors.Unauthenticated):
+            prism.info()
+
+
+def test_a_service_that_cannot_be_trusted_is_not_spoken_to(
+    opened: Open, locked: InProcess, files: tuple[Path, Pair, Pair], tmp_path: Path
+) -> None:
+    ca, _, own = files
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    for tls in (
+        TLS(ca=stranger, cert=own.cert, key=own.key, server_name=NAME),
+        TLS(ca=ca, cert=own.cert, key=own.key, server_name="other.test"),
+        TLS(ca=ca, server_name=NAME),
+        False,
+    ):
+        with (
+            opened(locked.grpc_address, api_key=KEY, tls=tls, timeout=0.5) as prism,
+            pytest.raises((errors.Unavailable, errors.DeadlineExceeded), match=locked.grpc_address),
+        ):
+            prism.info()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"address": "prism"}, "address"),
+        ({"address": "http://prism:8091"}, "address"),
+        ({"address": "unix:prism.sock"}, "address"),
+        ({"address": "prism:8091", "api_key": "x"}, "api_key: would cross the network in the clear"),
+        ({"address": "localhost:8091", "api_key": "a b"}, "api_key: must be printable"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+    ],
+)
+def test_arguments_that_are_wrong_are_named(options: dict[str, Any], named: str) -> None:
+    for client in (PrismClient, AsyncPrismClient):
+        with pytest.raises(ValueError, match=named) as raised:
+            client(**options)
+        assert "a b" not in str(raised.value)
+    with pytest.raises(ValueError, match="cert and key"):
+        TLS(cert=Path("a"))
+
+
+def test_a_key_is_shown_to_this_machine_and_where_it_is_said_to_be_safe() -> None:
+    for address in ("localhost:1", "127.0.0.1:1", "[::1]:1", "unix:///tmp/prism"):
+        PrismClient(address, api_key=KEY).close()
+    PrismClient("prism:8091", api_key=KEY, tls=False).close()
+    PrismClient("prism:8091", api_key=KEY, tls=TLS()).close()
+
+
+def test_the_unix_socket_is_spoken_to(opened: Open, tmp_path: Path) -> None:
+    path = tmp_path / "prism.sock"
+    with InProcess(grpc_socket=str(path)), opened(f"unix://{path}") as prism:
+        assert prism.encode_query("a").shape == (32,)
+
+
+def test_a_restart_in_the_middle_is_waited_for(opened: Open) -> None:
+    """Nothing is lost, whether the service is killed, is not there, or loads its models."""
+    flags = ("--embedder", SLOW, "--reranker", "fake", "--cache-bytes", "0")
+    with Prism(*flags) as service, opened(service.grpc_address) as prism, ThreadPoolExecutor(1) as threads:
+        before = [prism.encode_document(TEXTS[position]) for position in (0, 600, 1199)]
+        vectors = threads.submit(prism.encode_document, TEXTS)
+        until(lambda: service.metric("prism_queue_depth") + service.metric("prism_requests_in_flight") > 0)
+        service.kill()
+        service.start()
+        np.testing.assert_array_equal(vectors.result()[[0, 600, 1199]], before)
+        assert [each["corpus_id"] for each in prism.rank("a", ["b", "a"])] == [1, 0]
+
+
+def test_a_service_that_loads_its_models_is_waited_for() -> None:
+    with Subprocess("--embedder", "scenes-embedder") as running:
+        running.loading().close()
+        with PrismClient(f"127.0.0.1:{running.grpc_port}") as prism:
+            assert prism.encode_query("a").shape == (128,)
+
+
+def test_a_service_that_is_not_there_is_named_with_the_cause(opened: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    with opened(address, timeout=0.5) as prism, pytest.raises(errors.Unavailable) as raised:
+        prism.encode_query("a")
+    assert raised.value.message.startswith(f"no answer from {address} within 0.5 s: ")
+    assert "refused" in raised.value.message
+
+
+def test_an_answer_that_takes_too_long_is_given_up(opened: Open) -> None:
+    """Either side may find out first."""
+    with (
+        InProcess(embedder="fake:2000,0") as running,
+        opened(running.grpc_address, timeout=0.5) as prism,
+        pytest.raises(errors.DeadlineExceeded, match=r"within 0\.5 s|deadline"),
+    ):
+        prism.encode_query("a")
+
+
+def cancelled(running: InProcess) -> bool:
+    return running.metric("prism_requests_total", door="grpc Vectorize", outcome="cancelled") > 0
+
+
+async def test_a_cancelled_verb_cancels_its_calls() -> None:
+    with InProcess(embedder=SLOW) as running:
+        async with AsyncPrismClient(running.grpc_address) as prism:
+            task = asyncio.create_task(prism.encode_document(TEXTS))
+            await asyncio.to_thread(until, lambda: running.service.requests.in_flight > 0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(until, lambda: cancelled(running))
+            assert (await prism.encode_query("a")).shape == (32,)
+
+
+def test_an_interrupted_verb_cancels_its_calls() -> None:
+    with InProcess(embedder=SLOW) as running, PrismClient(running.grpc_address) as prism:
+        interrupt = after(lambda: running.service.requests.in_flight > 0, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            prism.encode_document(TEXTS)
+        interrupt.join()
+        until(lambda: cancelled(running))
+        assert prism.encode_query("a").shape == (32,)
+
+
+def after(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    def wait() -> None:
+        until(condition)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+async def test_many_verbs_at_once_share_a_client() -> None:
+    with InProcess() as running:
+        async with AsyncPrismClient(running.grpc_address) as prism:
+            many = await asyncio.gather(*(prism.encode_query(text) for text in TEXTS[:50]))
+            np.testing.assert_array_equal(np.stack(many), await prism.encode_query(TEXTS[:50]))
+        with PrismClient(running.grpc_address) as plain, ThreadPoolExecutor(50) as threads:
+            np.testing.assert_array_equal(np.stack(list(threads.map(plain.encode_query, TEXTS[:50]))), np.stack(many))
