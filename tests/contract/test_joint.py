@@ -1,4 +1,4 @@
-"""Where a profile says `fusion = "joint"`, /vectorize makes one vector of all that an object has, and of nothing else."""
+"""Where a profile says `fusion = "joint"`, /vectorize makes one vector of all that an object has."""
 
 from __future__ import annotations
 

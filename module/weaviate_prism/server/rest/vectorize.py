@@ -85,7 +85,7 @@ async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) 
 
 
 def is_object(inputs: Inputs) -> bool:
-    """Whether no search can have sent them: one sends a single medium, or texts, for each of which it wants a vector."""
+    """Whether no search can have sent them: it sends one medium, or texts, for each of which it wants a vector."""
     return len(inputs.items) > 1 and any(not name.startswith("texts[") for name in inputs.items)
 
 
