@@ -9,7 +9,7 @@ import base64
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ PROPERTIES = [
     Property(name="front", data_type=DataType.BLOB),
     Property(name="clip", data_type=DataType.BLOB),
 ]
-TEXTS, PICTURES, CLIPS = ("tags", "title"), ("back", "front"), ("clip",)
-READ = {"Bind": (*TEXTS, *PICTURES, *CLIPS), "Clip": (*TEXTS, *PICTURES)}
+TEXTS, PICTURES, CLIPS = ["tags", "title"], ["back", "front"], ["clip"]
+READ = {"Bind": [*TEXTS, *PICTURES, *CLIPS], "Clip": [*TEXTS, *PICTURES]}
 FIRST, SECOND, *_ = scene_objects(3, seed=17)
 FULL = {
     "tags": ["a picture of shapes", "drawn"],
@@ -129,23 +129,18 @@ class Search:
 
 
 WORDS, DRAWN, FILMED = phrase(FIRST.drawn), picture(redrawn(FIRST.drawn)), clip(redrawn(FIRST.filmed))
-SEARCHES = {
-    "a text": Search(near_text, WORDS),
-    "several texts": Search(near_text, [WORDS, "drawn"]),
-    "a picture": Search(near_image, DRAWN),
-    "a clip": Search(near_video, FILMED),
-}
+TEXTS_AND_PICTURE = (Search(near_text, WORDS), Search(near_text, [WORDS, "drawn"]), Search(near_image, DRAWN))
+SEARCHES = {"Bind": (*TEXTS_AND_PICTURE, Search(near_video, FILMED)), "Clip": TEXTS_AND_PICTURE}
 
 
-@pytest.mark.parametrize(("module", "name"), [*product(["Bind"], SEARCHES), *product(["Clip"], list(SEARCHES)[:3])])
-def test_searches_are_as_ever(joint: Stack, filled: AnyCollection, name: str) -> None:
-    search = SEARCHES[name]
-    found = search.run(filled, search.asked, return_metadata=MetadataQuery(distance=True)).objects
-    media = search.run is not near_text
-    contents = [base64.b64decode(search.asked)] if media else np.atleast_1d(search.asked).tolist()
-    query = np.mean([joint.prism.vector(each) for each in contents], axis=0).tolist()
-    wanted = distances(vectors(filled), query)
-    assert {str(each.uuid): each.metadata.distance for each in found} == pytest.approx(wanted, abs=1e-5)
+def test_searches_are_as_ever(joint: Stack, module: str, filled: AnyCollection) -> None:
+    for search in SEARCHES[module]:
+        found = search.run(filled, search.asked, return_metadata=MetadataQuery(distance=True)).objects
+        media = search.run is not near_text
+        contents = [base64.b64decode(search.asked)] if media else np.atleast_1d(search.asked).tolist()
+        query = np.mean([joint.prism.vector(each) for each in contents], axis=0).tolist()
+        wanted = distances(vectors(filled), query)
+        assert {str(each.uuid): each.metadata.distance for each in found} == pytest.approx(wanted, abs=1e-5)
 
 
 def test_an_update_of_one_property_is_read_with_the_others(joint: Stack, module: str) -> None:
@@ -190,14 +185,13 @@ def test_weights_only_scale_a_joint_vector(joint: Stack, weights: tuple[float, f
 def test_what_is_half_shown_and_half_told_is_found_better(joint: Stack, kind: Kind, count: int) -> None:
     """The same objects with both vectors; one search for each."""
     objects = halved(kind, count, seed=23)
-    config = {"text_fields": ["title"], "image_fields": ["front"]}
-    clips = Configure.Vectors.multi2vec_clip
+    clips = partial(Configure.Vectors.multi2vec_clip, text_fields=["title"], image_fields=["front"])
     collection = joint.client.collections.create(
         f"Halved{kind}",
         properties=PROPERTIES,
         vector_config=[
-            clips(name="joint", inference_url=url(joint, "/p/whole"), **config),
-            clips(name="mean", inference_url=url(joint), **config),
+            clips(name="joint", inference_url=url(joint, "/p/whole")),
+            clips(name="mean", inference_url=url(joint)),
         ],
     )
     with collection.batch.dynamic() as batch:
