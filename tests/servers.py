@@ -13,6 +13,7 @@ from typing import Any, Self, TypeAlias
 import grpc
 import httpx
 import numpy as np
+import numpy.typing as npt
 from prometheus_client.parser import text_string_to_metric_families
 from weaviate import WeaviateClient
 
@@ -81,12 +82,18 @@ class Prism:
 
     def vector(self, *parts: Content, task: Any = pb.TASK_DOCUMENT, **target: Any) -> list[float]:
         """The vector that gRPC gives for one item of these parts; `target` as in the proto."""
-        request = pb.VectorizeRequest(task=task, targets=[pb.Target(**target)], items=[_item(parts)])
+        vector: list[float] = self.vectors([parts], task=task, **target)[0].tolist()
+        return vector
+
+    def vectors(
+        self, items: Sequence[Sequence[Content]], task: Any = pb.TASK_DOCUMENT, **target: Any
+    ) -> npt.NDArray[np.float32]:
+        """A row for each item, as `vector`."""
+        request = pb.VectorizeRequest(task=task, targets=[pb.Target(**target)], items=[_item(item) for item in items])
         with grpc.insecure_channel(self.grpc_address) as channel:
             response = pb_grpc.VectorizerStub(channel).Vectorize(request)
         assert not response.errors, response.errors
-        vector: list[float] = np.frombuffer(response.blocks[0].vectors, "<f4").tolist()
-        return vector
+        return np.frombuffer(response.blocks[0].vectors, "<f4").reshape(len(items), -1)
 
     def scores(self, query: Sequence[Content], documents: Sequence[Sequence[Content]]) -> list[float]:
         """The scores that gRPC gives for documents of these parts."""

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from contract.running import Subprocess
+from objects import vectors
 from readme import BLOCKS, ROOT, block
 from servers import BUNDLED, Prism, Stack
 from weaviate_prism import config
@@ -34,9 +35,9 @@ SERVE = block("prism serve")
 ENVIRONMENT = block("BIND_INFERENCE_API=")
 CURL = block("curl ")
 MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
-COLLECTIONS = [block("multi2vec_bind("), block("multi2vec_clip("), block("multi2vec_voyageai(")]
+COLLECTIONS = [block("multi2vec_bind("), block('"Photo"'), block("multi2vec_voyageai("), block('"Poster"')]
 SEARCH = block("films.query")
-PROFILES = block("[profiles.")
+PROFILES, JOINT = block("[profiles.films]"), block("[profiles.whole]")
 CHECK = block("prism check ")
 # Executed by native/test_readme.py
 NATIVE = (
@@ -52,7 +53,7 @@ CLIENT = ("with PrismClient(", "AsyncPrismClient(")
 
 
 def test_no_block_is_without_a_test() -> None:
-    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES, CHECK)
+    serving = (MAKE, SERVE, ENVIRONMENT, MORE_ENVIRONMENT, CURL, PROFILES, JOINT, CHECK)
     tested = (*serving, *COLLECTIONS, SEARCH, *map(block, (*NATIVE, *CLIENT)))
     assert [each for each in BLOCKS if each not in tested] == []
 
@@ -61,8 +62,11 @@ def test_no_block_is_without_a_test() -> None:
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Prism, and a Weaviate that knows of it by the README's variables alone."""
     ensure_binary()
-    with Prism(*BUNDLED) as prism:
-        weaviate = WeaviateServer(prism.url, tmp_path_factory.mktemp("readme"))
+    folder = tmp_path_factory.mktemp("readme")
+    file = folder / "prism.toml"
+    file.write_text(with_bundled(JOINT))
+    with Prism(*BUNDLED, "--config", str(file)) as prism:
+        weaviate = WeaviateServer(prism.url, folder / "weaviate")
         for name in service(prism.url):
             del weaviate.environment[name]
         lines = (ENVIRONMENT + MORE_ENVIRONMENT).replace("http://prism:8090", prism.url).splitlines()
@@ -83,6 +87,12 @@ def test_python_configures_inserts_and_searches(configured: Stack) -> None:
             films.data.insert({"title": scene.caption, **encoded})
     photos = configured.client.collections.get("Photo")
     photos.data.insert({"caption": "a star"})
+    posters = configured.client.collections.get("Poster")
+    (scene,) = make_scenes(1, 1, kinds=("pair",))
+    poster = picture_jpeg(scene)
+    posters.data.insert({"caption": "a star", "poster": base64.b64encode(poster).decode()})
+    (vector,) = vectors(posters).values()
+    assert vector == pytest.approx(configured.prism.vector("a star", poster, model="whole"), abs=1e-6)
     for name in ("Film", "Short"):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -135,10 +145,8 @@ def test_prism_serve_takes_its_flags_and_serves() -> None:
 
 
 def test_prism_serve_takes_the_file_of_profiles(tmp_path: Path) -> None:
-    file, example = tmp_path / "prism.toml", PROFILES
-    for kind, bundled in (("embedder", "scenes-embedder"), ("reranker", "scenes-reranker")):
-        example = re.sub(rf'^{kind} = "Qwen/.*"$', f'{kind} = "{bundled}"', example, flags=re.MULTILINE)
-    file.write_text(example)
+    file = tmp_path / "prism.toml"
+    file.write_text(with_bundled(PROFILES))
     with Subprocess("--config", str(file), "--embedder", "", "--reranker", "") as running, running.ready() as http:
         assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
         profiles = {each["name"]: each for each in http.get("/meta").json()["profiles"]}
@@ -146,6 +154,12 @@ def test_prism_serve_takes_the_file_of_profiles(tmp_path: Path) -> None:
         assert [name for name, profile in profiles.items() if profile["default"]] == ["films", "judge"]
         for name in profiles:
             running.wait_for(rf"profile {name}: (embedder|reranker) scenes-")
+
+
+def with_bundled(profiles: str) -> str:
+    for kind, bundled in (("embedder", "scenes-embedder"), ("reranker", "scenes-reranker")):
+        profiles = re.sub(rf'^{kind} = "Qwen/.*"$', f'{kind} = "{bundled}"', profiles, flags=re.MULTILINE)
+    return profiles
 
 
 def test_make_has_the_targets() -> None:

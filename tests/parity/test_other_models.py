@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+from engines import running
 from tiny import texts, towers
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
@@ -96,6 +98,15 @@ async def test_several_parts_of_clip_become_their_mean_and_never_one_message(tmp
     text, image = (model.encode([each], normalize_embeddings=True)[0] for each in ("a red bicycle", opened))
     for vector, mean in zip(ours, (text + image, (3 * text + image)[:8]), strict=True):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=TOLERANCE, rtol=0)
+
+
+async def test_a_profile_that_wants_joint_vectors_of_clip_ends_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "prism.toml"
+    file.write_text(f'[profiles.whole]\nembedder = "{towers.clip(tmp_path)}"\nfusion = "joint"\n')
+    async with running(config=str(file), embedder="", reranker="", device="cpu") as engine:
+        assert not engine.ready()
+        failure = await engine.failed()
+    assert re.search("profile 'whole': fusion: .* takes one part at a time, so it cannot be joint", failure)
 
 
 async def test_a_text_cross_encoder_equals_sentence_transformers_and_takes_no_pictures(tmp_path: Path) -> None:

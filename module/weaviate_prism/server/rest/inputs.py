@@ -7,6 +7,7 @@ that names a model of its own can still choose another.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -15,7 +16,7 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import document_item, media_part
-from weaviate_prism.server.rest.errors import complete
+from weaviate_prism.server.rest.errors import combined, complete
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text, Vector, Video, item_of
 
 
@@ -52,6 +53,18 @@ def media(kind: type[Image | Video], text: str, max_bytes: int) -> Item | PrismE
         return item_of([media_part(kind, text, max_bytes)])
     except PrismError as error:
         return error
+
+
+def joined(inputs: Inputs) -> Inputs:
+    """All inputs as the parts of one, in their order; errors name the parts as they did the inputs."""
+    bad = {name: item for name, item in inputs.items.items() if isinstance(item, PrismError)}
+    named = ((name, item) for name, item in inputs.items.items() if isinstance(item, Item))
+    parts = [
+        replace(part, field=name)
+        for name, item in named
+        for part in (*item.parts, *(stored for _, stored in item.stored))
+    ]
+    return msgspec.structs.replace(inputs, items={"": combined(bad) if bad else item_of(parts)})
 
 
 def ranking(

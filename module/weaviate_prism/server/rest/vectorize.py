@@ -2,6 +2,9 @@
 
 Both modules take the vectors by position, so an answer is complete or it is an error. Neither says
 whether it embeds a query or an object.
+
+Where the profile says `fusion = "joint"`, an object's inputs become one vector. Weaviate stores the mean of all vectors
+that it gets for an object, whatever their number: of a single one, that is the vector itself.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
 from weaviate_prism.intake import check_count
+from weaviate_prism.profiles import EMBEDDER
 from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
-from weaviate_prism.server.rest.inputs import Inputs, media, text, vectors_of
-from weaviate_prism.values import Image, Item, Vector, Video
+from weaviate_prism.server.rest.inputs import Inputs, joined, media, text, vectors_of
+from weaviate_prism.values import Fusion, Image, Item, Vector, Video
 
 
 class VectorizeRequest(msgspec.Struct):
@@ -68,13 +72,21 @@ def read(request: VectorizeRequest, settings: Settings) -> Iterator[tuple[str, I
 
 
 async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) -> bytes:
-    """One vector for every input.
+    """One vector for every input, or the joint one of an object.
 
     Raises:
         PrismError: names every input that has none.
     """
+    if is_object(inputs) and engine.profiles.find(profile, EMBEDDER).fusion is Fusion.JOINT:
+        joint = await vectors_of(joined(inputs), engine, profile, deadline)
+        return await encode(VectorizeResponse([], list(joint.values()), []), len(joint))
     vectors = await vectors_of(inputs, engine, profile, deadline)
     return await encode(response(vectors), len(vectors))
+
+
+def is_object(inputs: Inputs) -> bool:
+    """Whether no search can have sent them: it sends one medium, or texts, for each of which it wants a vector."""
+    return len(inputs.items) > 1 and any(not name.startswith("texts[") for name in inputs.items)
 
 
 def response(vectors: Mapping[str, Vector]) -> VectorizeResponse:
