@@ -86,7 +86,7 @@ class Profiles:
             raise Unsupported(f"no {kind} is loaded (setting `{kind}`)")
         if not name:
             return self._first(of_kind)
-        named = self._by_name.get(name) or self._by_model.get(name)
+        named = [*self._by_name.get(name, ()), *self._by_model.get(name, ())]
         known = ", ".join(dict.fromkeys(repr(profile.name) for profile in of_kind))
         if not named:
             raise NotFound(f"model {name!r} is not known; known are {known}")
