@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from stand_ins import cached
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models import memory
@@ -62,6 +63,17 @@ def test_a_model_of_the_hub_is_weighed_where_it_lies_else_by_what_the_hub_says(
     assert asked == [("owner/model", "abc")]
     monkeypatch.setattr(memory, "model_info", absent)
     assert memory.weight_bytes("owner/model", "abc", torch.float32) is None
+
+
+def test_a_model_is_weighed_where_sentence_transformers_keeps_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = cached(tmp_path / "hub", "owner/model", "a" * 40)
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(folder)
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(memory, "model_info", None)  # the hub is not asked
+    assert memory.weight_bytes("owner/model", "a" * 40, torch.float32) == 8080
 
 
 def test_what_is_free_is_the_machines_or_what_is_left_of_the_containers_limit(

@@ -58,11 +58,15 @@ def download(name: str, revision: str, pattern: str) -> Path:
     Raises:
         ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
     """
-    kept = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     try:
-        return Path(snapshot_download(name, revision=revision or None, cache_dir=kept, allow_patterns=pattern))
+        return Path(snapshot_download(name, revision=revision or None, cache_dir=cache(), allow_patterns=pattern))
     except (OSError, ValueError) as error:  # all that huggingface_hub raises
         raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
+
+
+def cache() -> str | None:
+    """Where Sentence Transformers keeps files of the hub; None: where the hub's client does."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:

@@ -12,6 +12,7 @@ from huggingface_hub import model_info, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import safe_open
 
+from weaviate_prism.models import loading
 from weaviate_prism.models.base import NoRoomError
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def weight_bytes(location: str, revision: str, dtype: torch.dtype) -> int | None
     if Path(location).is_dir():
         return _of_folder(Path(location), dtype)
     try:
-        downloaded = snapshot_download(location, revision=revision or None, local_files_only=True)
+        downloaded = snapshot_download(
+            location, revision=revision or None, cache_dir=loading.cache(), local_files_only=True
+        )
     except LocalEntryNotFoundError:
         return _of_hub(location, revision, dtype)
     return _of_folder(Path(downloaded), dtype) or _of_hub(location, revision, dtype)
