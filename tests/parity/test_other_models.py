@@ -16,6 +16,9 @@ from tiny import texts, towers
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError, Unsupported
+from weaviate_prism.models.base import ModelError
+from weaviate_prism.models.registry import load_model
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
@@ -148,3 +151,9 @@ async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Pa
         engine = await started(embedder=names[kind])
     assert reason in await engine.failed()
     engine.close()
+
+
+def test_a_directory_of_another_revision_is_refused() -> None:
+    spec = ModelSpec("embedder", "scenes-embedder", "0" * 40)
+    with pytest.raises(ModelError, match=r"^scenes-embedder: .* of revision [0-9a-f]{40} .*, not 0{40}$"):
+        load_model(spec, Settings(device="cpu"))

@@ -73,12 +73,16 @@ def source_of(name: str, revision: str, settings: Settings) -> Source:
     """Resolves a bundled name, a directory or a hub id.
 
     Raises:
-        ModelError: nothing of that name; or it is trusted, and takes code from a repository that is not.
+        ModelError: nothing of that name; a directory of another revision; or it is trusted, and takes code from a
+            repository that is not.
     """
     directory = BUNDLED.get(name, Path(name))
     location = name
     if directory.is_dir():
-        location, revision, name = str(directory), fingerprint(directory), own_name(name)
+        location, found, name = str(directory), fingerprint(directory), own_name(name)
+        if revision not in ("", found):
+            raise ModelError(f"{name}: is a directory of revision {found} (a digest of its files), not {revision}")
+        revision = found
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"
