@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
@@ -25,9 +26,9 @@ TOLERANCE = 1e-5
 TEXTS = ["a red bicycle", "", "quarterly revenue rose " * 60]
 
 
-async def started(**settings: str) -> Engine:
-    options = {"embedder": "none", "reranker": "none", "device": "cpu", "dtype": "float32"} | settings
-    engine = Engine(Settings(**options))  # type: ignore[arg-type]
+async def started(**settings: Any) -> Engine:
+    options: dict[str, Any] = {"embedder": "none", "reranker": "none", "device": "cpu", "dtype": "float32"}
+    engine = Engine(Settings(**options | settings))
     await engine.start()
     return engine
 
@@ -60,6 +61,21 @@ async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(
     pixels = Pillow.open(io.BytesIO(picture().data))
     np.testing.assert_allclose(ours[3], reference.encode([pixels])[0], atol=TOLERANCE)
     assert isinstance(ours[4], Unsupported)
+
+
+async def test_pictures_are_read_alike_while_another_model_is_loaded(tmp_path: Path) -> None:
+    directory = towers.clip(tmp_path)
+    engine = await started(embedder=str(directory), cache_bytes=0)
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does, for all threads
+    try:
+        (meanwhile,) = await vectors(engine, picture())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    (afterwards,) = await vectors(engine, picture())
+    engine.close()
+    reference = SentenceTransformer(str(directory), device="cpu")
+    (expected,) = reference.encode([Pillow.open(io.BytesIO(picture().data))], normalize_embeddings=True)
+    np.testing.assert_allclose([meanwhile, afterwards], [expected, expected], atol=TOLERANCE, rtol=0)
 
 
 async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> None:

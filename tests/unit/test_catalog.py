@@ -184,7 +184,7 @@ async def test_a_model_that_there_is_no_room_for_is_refused_with_the_figures(
 
 async def test_a_model_that_cannot_answer_is_not_there(lazy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(**lazy) as engine:
-        monkeypatch.setattr(catalog, "sample", lambda model: None)  # its thread stumbles over that
+        monkeypatch.setattr(catalog, "samples", lambda model: [None])  # its thread stumbles over that
         with pytest.raises(Internal, match="cannot be loaded"):
             await vectorize(engine, "lazy")
         labels = {"kind": "embedder", "name": "fake (lazy)", "tier": "standard"}
