@@ -143,16 +143,17 @@ class Catalog:
         return loaded
 
     async def _load_for_request(self, spec: ModelSpec) -> Loaded | PrismError:
+        """Cancelled by `close` only; its thread then goes on, and so `loading` stays true."""
+        outcome: Loaded | PrismError
         try:
-            return await self._load(spec)
+            outcome = await self._load(spec)
         except Exception as error:
             log.error("%s cannot be loaded", self.profiles.label(spec), exc_info=error)
             reason = str(error) if isinstance(error, NoRoomError) else "the log of the service says why"
-            failure = Internal(f"its model cannot be loaded: {reason}")
-            self._failed[spec] = (time.monotonic() + RETRY_SECONDS, failure)
-            return failure
-        finally:
-            del self._loading[spec]
+            outcome = Internal(f"its model cannot be loaded: {reason}")
+            self._failed[spec] = (time.monotonic() + RETRY_SECONDS, outcome)
+        del self._loading[spec]
+        return outcome
 
     async def _load(self, spec: ModelSpec) -> Loaded:
         label = self.profiles.label(spec)

@@ -263,6 +263,7 @@ async def test_closing_ends_who_waits_for_a_model(lazy: dict[str, Any], loads: L
         waiting = asyncio.ensure_future(vectorize(engine, "lazy"))
         with pytest.raises(DeadlineExceeded):
             await vectorize(engine, "lazy", seconds=0.01)
-    loads.may_go_on.set()
     with pytest.raises(Unavailable, match="shutting down"):
         await waiting
+    assert engine.loading()  # its thread cannot be stopped
+    loads.may_go_on.set()
