@@ -13,6 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from stand_ins import cached
+from tiny import towers
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models import memory
@@ -117,6 +118,16 @@ def test_a_model_that_does_not_fit_is_refused_by_name_with_both_figures(
     assert int(needed) == pytest.approx(2 * 1.2 * on_disk / 1e6, abs=1)  # stored in half precision
     monkeypatch.setattr(memory, "free_bytes", lambda device: GB)
     assert load_model(spec, Settings(device="cpu")).info.kind == kind
+
+
+def test_the_model_that_reads_pictures_for_another_needs_room_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = towers.multilingual_clip(tmp_path)
+    free = iter([GB, 0])
+    monkeypatch.setattr(memory, "free_bytes", lambda device: next(free))
+    with pytest.raises(NoRoomError, match=r"^sentence-transformers/clip-ViT-B-32: needs about"):
+        load_model(ModelSpec("embedder", str(directory)), Settings(device="cpu"))
 
 
 def test_a_model_of_unknown_size_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
