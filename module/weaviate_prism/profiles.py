@@ -55,7 +55,8 @@ class Profile:
 class Profiles:
     """All profiles of a service, by precedence: that of `--embedder`, of `--reranker`, then those of the file.
 
-    Each has its name. A model's own name, too, stands for the first profile that uses it.
+    Each has its name. A model's own name, too, stands for the first profile that uses it. What is loaded at the start
+    goes before what is not.
     """
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
