@@ -11,12 +11,14 @@ import logging
 import time
 from typing import cast
 
+from PIL import Image
+
 from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Embedder, ModelError, NoRoomError, Prepared, Reranker
+from weaviate_prism.models.base import Content, Embedder, ModelError, NoRoomError, Prepared, Reranker
 from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
 from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 # So long a model that could not be loaded is not tried again: a batch of requests must not read its files anew each.
 RETRY_SECONDS = 60.0
 WARM_UP_SECONDS = 600.0
+PICTURE = Image.new("RGB", (64, 64))
 
 
 class Catalog:
@@ -141,16 +144,17 @@ class Catalog:
         return loaded
 
     async def _load_for_request(self, spec: ModelSpec) -> Loaded | PrismError:
+        """Cancelled by `close` only; its thread then goes on, and so `loading` stays true."""
+        outcome: Loaded | PrismError
         try:
-            return await self._load(spec)
+            outcome = await self._load(spec)
         except Exception as error:
             log.error("%s cannot be loaded", self.profiles.label(spec), exc_info=error)
             reason = str(error) if isinstance(error, NoRoomError) else "the log of the service says why"
-            failure = Internal(f"its model cannot be loaded: {reason}")
-            self._failed[spec] = (time.monotonic() + RETRY_SECONDS, failure)
-            return failure
-        finally:
-            del self._loading[spec]
+            outcome = Internal(f"its model cannot be loaded: {reason}")
+            self._failed[spec] = (time.monotonic() + RETRY_SECONDS, outcome)
+        del self._loading[spec]
+        return outcome
 
     async def _load(self, spec: ModelSpec) -> Loaded:
         label = self.profiles.label(spec)
@@ -170,14 +174,12 @@ class Catalog:
         return model
 
     async def _warm_up(self, model: Loaded) -> None:
-        """Runs it once if it reads text, so that the first request does not pay for lazy initialisation."""
-        if Modality.TEXT not in model.info.modalities:
-            return
+        """Runs it once, so that the first request does not pay for lazy initialisation."""
         turn = ticket(Priority.QUERY, time.monotonic() + WARM_UP_SECONDS)
-        prepared = await self._stages.on_cpu(lambda: sample(model), turn)
-        (answer,) = await self._stages.on_device_together(model, [prepared], turn)
-        if isinstance(answer, PrismError):
-            raise ModelError(f"{model.info.name}: cannot read a text: {answer.message}")
+        prepared = await self._stages.on_cpu(lambda: samples(model), turn)
+        for answer in await self._stages.on_device_together(model, prepared, turn):
+            if isinstance(answer, PrismError):
+                raise ModelError(f"{model.info.name}: cannot answer: {answer.message}")
 
     def _check(self, profile: Profile, embedder: Embedder) -> None:
         try:
@@ -186,11 +188,17 @@ class Catalog:
             raise ModelError(f"profile {profile.name!r}: {error.message}") from None
 
 
-def sample(model: Loaded) -> Prepared:
-    """A text, or a pair of texts, ready for the model."""
+def samples(model: Loaded) -> list[Prepared]:
+    """A text and a picture, if it reads them; or a text paired with each.
+
+    The picture makes its processor compute what it keeps for all others. While another model is loaded, its dtype is
+    the default of all threads (transformers' `local_torch_dtype`): begun in bfloat16, CLIP's would stay 0.004 off.
+    """
+    contents: dict[Modality, Content] = {Modality.TEXT: "warm-up", Modality.IMAGE: PICTURE}
+    read = [model.patched(content) for modality, content in contents.items() if modality in model.info.modalities]
     if model.info.kind == EMBEDDER:
-        return cast(Embedder, model).prepare(["warm-up"], Task.QUERY, "")
-    return cast(Reranker, model).prepare(["warm-up"], ["warm-up"], "")
+        return [cast(Embedder, model).prepare([content], Task.QUERY, "") for content in read]
+    return [cast(Reranker, model).prepare(["warm-up"], [content], "") for content in read]
 
 
 async def warm_up_clips(info: ModelInfo) -> str:

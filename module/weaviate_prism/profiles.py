@@ -55,7 +55,8 @@ class Profile:
 class Profiles:
     """All profiles of a service, by precedence: that of `--embedder`, of `--reranker`, then those of the file.
 
-    Each has its name. A model's own name, too, stands for the first profile that uses it.
+    Each has its name. A model's own name, too, stands for the first profile that uses it. What is loaded at the start
+    goes before what is not.
     """
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
@@ -86,7 +87,7 @@ class Profiles:
             raise Unsupported(f"no {kind} is loaded (setting `{kind}`)")
         if not name:
             return self._first(of_kind)
-        named = self._by_name.get(name) or self._by_model.get(name)
+        named = [*self._by_name.get(name, ()), *self._by_model.get(name, ())]
         known = ", ".join(dict.fromkeys(repr(profile.name) for profile in of_kind))
         if not named:
             raise NotFound(f"model {name!r} is not known; known are {known}")

@@ -30,7 +30,7 @@ def busy(http: httpx.Client) -> float:
 
 
 def test_the_doors_are_open_while_models_load_and_say_so() -> None:
-    with Subprocess("--embedder", "fake:20000,0") as running:  # it is warmed up with one text
+    with Subprocess("--embedder", "fake:20000,0") as running:  # for its warm-up
         http = running.loading()
         with http, running.channel() as channel:
             assert http.get("/.well-known/live").status_code == 204

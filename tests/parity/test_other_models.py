@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
@@ -18,15 +19,18 @@ from tiny import texts, towers
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError, Unsupported
+from weaviate_prism.models.base import ModelError
+from weaviate_prism.models.registry import load_model
+from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Video
 
 TOLERANCE = 1e-5
 TEXTS = ["a red bicycle", "", "quarterly revenue rose " * 60]
 
 
-async def started(**settings: str) -> Engine:
-    options = {"embedder": "none", "reranker": "none", "device": "cpu", "dtype": "float32"} | settings
-    engine = Engine(Settings(**options))  # type: ignore[arg-type]
+async def started(**settings: Any) -> Engine:
+    options: dict[str, Any] = {"embedder": "none", "reranker": "none", "device": "cpu", "dtype": "float32"}
+    engine = Engine(Settings(**options | settings))
     await engine.start()
     return engine
 
@@ -59,6 +63,21 @@ async def test_clip_equals_sentence_transformers_for_texts_and_pictures_at_once(
     pixels = Pillow.open(io.BytesIO(picture().data))
     np.testing.assert_allclose(ours[3], reference.encode([pixels])[0], atol=TOLERANCE)
     assert isinstance(ours[4], Unsupported)
+
+
+async def test_pictures_are_read_alike_while_another_model_is_loaded(tmp_path: Path) -> None:
+    directory = towers.clip(tmp_path)
+    engine = await started(embedder=str(directory), cache_bytes=0)
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does, for all threads
+    try:
+        (meanwhile,) = await vectors(engine, picture())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    (afterwards,) = await vectors(engine, picture())
+    engine.close()
+    reference = SentenceTransformer(str(directory), device="cpu")
+    (expected,) = reference.encode([Pillow.open(io.BytesIO(picture().data))], normalize_embeddings=True)
+    np.testing.assert_allclose([meanwhile, afterwards], [expected, expected], atol=TOLERANCE, rtol=0)
 
 
 async def test_a_text_that_names_a_picture_file_stays_a_text(tmp_path: Path) -> None:
@@ -160,3 +179,9 @@ async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Pa
         engine = await started(embedder=names[kind])
     assert reason in await engine.failed()
     engine.close()
+
+
+def test_a_directory_of_another_revision_is_refused() -> None:
+    spec = ModelSpec("embedder", "scenes-embedder", "0" * 40)
+    with pytest.raises(ModelError, match=r"^scenes-embedder: .* of revision [0-9a-f]{40} .*, not 0{40}$"):
+        load_model(spec, Settings(device="cpu"))

@@ -184,7 +184,7 @@ async def test_a_model_that_there_is_no_room_for_is_refused_with_the_figures(
 
 async def test_a_model_that_cannot_answer_is_not_there(lazy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(**lazy) as engine:
-        monkeypatch.setattr(catalog, "sample", lambda model: None)  # its thread stumbles over that
+        monkeypatch.setattr(catalog, "samples", lambda model: [None])  # its thread stumbles over that
         with pytest.raises(Internal, match="cannot be loaded"):
             await vectorize(engine, "lazy")
         labels = {"kind": "embedder", "name": "fake (lazy)", "tier": "standard"}
@@ -263,6 +263,7 @@ async def test_closing_ends_who_waits_for_a_model(lazy: dict[str, Any], loads: L
         waiting = asyncio.ensure_future(vectorize(engine, "lazy"))
         with pytest.raises(DeadlineExceeded):
             await vectorize(engine, "lazy", seconds=0.01)
-    loads.may_go_on.set()
     with pytest.raises(Unavailable, match="shutting down"):
         await waiting
+    assert engine.loading()  # its thread cannot be stopped
+    loads.may_go_on.set()

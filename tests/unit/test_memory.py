@@ -12,6 +12,8 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from stand_ins import cached
+from tiny import towers
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models import memory
@@ -64,6 +66,17 @@ def test_a_model_of_the_hub_is_weighed_where_it_lies_else_by_what_the_hub_says(
     assert memory.weight_bytes("owner/model", "abc", torch.float32) is None
 
 
+def test_a_model_is_weighed_where_sentence_transformers_keeps_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = cached(tmp_path / "hub", "owner/model", "a" * 40)
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(folder)
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(memory, "model_info", None)  # the hub is not asked
+    assert memory.weight_bytes("owner/model", "a" * 40, torch.float32) == 8080
+
+
 def test_what_is_free_is_the_machines_or_what_is_left_of_the_containers_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +118,16 @@ def test_a_model_that_does_not_fit_is_refused_by_name_with_both_figures(
     assert int(needed) == pytest.approx(2 * 1.2 * on_disk / 1e6, abs=1)  # stored in half precision
     monkeypatch.setattr(memory, "free_bytes", lambda device: GB)
     assert load_model(spec, Settings(device="cpu")).info.kind == kind
+
+
+def test_the_model_that_reads_pictures_for_another_needs_room_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = towers.multilingual_clip(tmp_path)
+    free = iter([GB, 0])
+    monkeypatch.setattr(memory, "free_bytes", lambda device: next(free))
+    with pytest.raises(NoRoomError, match=r"^sentence-transformers/clip-ViT-B-32: needs about"):
+        load_model(ModelSpec("embedder", str(directory)), Settings(device="cpu"))
 
 
 def test_a_model_of_unknown_size_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_a_model_is_printed_with_all_facts_and_their_sources(entry: Entry, capsy
             assert fact.value in printed
             assert fact.source in printed
     assert ("Not for commercial use." in printed) == entry.noncommercial
-    assert "prism serve --" in printed
+    assert "prism serve --host 0.0.0.0 --" in printed
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,17 @@ def test_a_models_own_name_is_the_first_profile_that_uses_it(file: Path) -> None
     assert with_flag.find("first", "embedder").dimensions == 8
 
 
+def test_a_models_own_name_is_rather_what_is_loaded_at_the_start(file: Path) -> None:
+    half = '[profiles.half]\nembedder = "owner/model"\ndtype = "bfloat16"\npreload = false\n'
+    whole = '[profiles.whole]\nembedder = "owner/model"\n'
+    assert read(file, half + whole).find("owner/model", "embedder").name == "whole"
+
+
+def test_models_of_both_kinds_may_have_one_name(file: Path) -> None:
+    profiles = read(file, '[profiles.words]\nembedder = "fake"\n', reranker="fake")
+    assert [profiles.find("fake", kind).name for kind in ("embedder", "reranker")] == ["words", "fake"]
+
+
 def test_what_is_named_in_vain_is_refused_with_the_names_there_are(file: Path) -> None:
     profiles = read(file, SEVERAL)
     with pytest.raises(NotFound, match=r"'other'.*'later', 'first', 'second'$"):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from weaviate_prism import bundled
 from weaviate_prism.config import Dtype, Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
-from weaviate_prism.models.memory import hub_folder
 from weaviate_prism.models.trust import is_trusted, require_own_code
 from weaviate_prism.profiles import ModelSpec, own_name
 from weaviate_prism.values import Modality
@@ -59,21 +59,30 @@ def download(name: str, revision: str, pattern: str) -> Path:
         ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
     """
     try:
-        return Path(snapshot_download(name, revision=revision or None, cache_dir=hub_folder(), allow_patterns=pattern))
+        return Path(snapshot_download(name, revision=revision or None, cache_dir=cache(), allow_patterns=pattern))
     except (OSError, ValueError) as error:  # all that huggingface_hub raises
         raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
+
+
+def cache() -> str | None:
+    """Where Sentence Transformers keeps files of the hub; None: where the hub's client does."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 def source_of(name: str, revision: str, settings: Settings) -> Source:
     """Resolves a bundled name, a directory or a hub id.
 
     Raises:
-        ModelError: nothing of that name; or it is trusted, and takes code from a repository that is not.
+        ModelError: nothing of that name; a directory of another revision; or it is trusted, and takes code from a
+            repository that is not.
     """
     directory = BUNDLED.get(name, Path(name))
     location = name
     if directory.is_dir():
-        location, revision, name = str(directory), fingerprint(directory), own_name(name)
+        location, found, name = str(directory), fingerprint(directory), own_name(name)
+        if revision not in ("", found):
+            raise ModelError(f"{name}: is a directory of revision {found} (a digest of its files), not {revision}")
+        revision = found
     elif name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name!r} is neither bundled ({', '.join(BUNDLED)}), nor a directory, nor a hub id owner/name"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from huggingface_hub import model_info, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import safe_open
 
+from weaviate_prism.models import loading
 from weaviate_prism.models.base import NoRoomError
 
 log = logging.getLogger(__name__)
@@ -49,16 +49,11 @@ def weight_bytes(location: str, revision: str, dtype: torch.dtype) -> int | None
         return _of_folder(Path(location), dtype)
     try:
         downloaded = snapshot_download(
-            location, revision=revision or None, cache_dir=hub_folder(), local_files_only=True
+            location, revision=revision or None, cache_dir=loading.cache(), local_files_only=True
         )
     except LocalEntryNotFoundError:
         return _of_hub(location, revision, dtype)
     return _of_folder(Path(downloaded), dtype) or _of_hub(location, revision, dtype)
-
-
-def hub_folder() -> str | None:
-    """Where Sentence Transformers keeps what it downloads; None: where the hub's own library does."""
-    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 def _of_folder(folder: Path, dtype: torch.dtype) -> int:

@@ -11,6 +11,7 @@ from sentence_transformers.base.modules import Router
 
 from weaviate_prism.models.facts import Entry
 from weaviate_prism.models.loading import Source, download, fingerprint
+from weaviate_prism.models.memory import check_room
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,9 @@ def with_pictures(
 ) -> tuple[SentenceTransformer, str]:
     """One model of both, and its revision. Pictures are read by the model that the table names, from the hub for a
     model of the hub, or from the folder beside a directory; without one, only texts are read.
+
+    Raises:
+        ModelError: see `models.memory`; or the hub does not give the other one.
     """
     location = entry.pictures
     if Path(source.location).is_dir():
@@ -31,6 +35,7 @@ def with_pictures(
     else:
         revision = download(location, "", "*.json").name
         options["revision"] = revision
+    check_room(entry.pictures, location, revision, options["model_kwargs"]["dtype"], options["device"])
     pictures = SentenceTransformer(location, **options)
     router = Router(
         {"text": list(texts), "image": list(pictures)},

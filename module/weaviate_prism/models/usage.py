@@ -21,7 +21,7 @@ def guide(entry: Entry) -> str:
     return "\n".join(
         [
             "Serve it:",
-            _indented("prism serve " + " ".join(serve_flags(entry))),
+            _indented("prism serve --host 0.0.0.0 " + " ".join(serve_flags(entry))),
             "",
             "With Prism's native modules (`prism weaviate build`), in Weaviate's environment and in Python:",
             _indented(f"ENABLE_MODULES={native_module(entry)}\nPRISM_MODULE_ADDRESS=prism:8091\n"),

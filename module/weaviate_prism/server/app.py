@@ -116,7 +116,7 @@ async def serve(settings: Settings) -> int:
     complete = await first(service.drain(), stop.forced())
     status = 0 if complete and not fault else 1
     log.info("stopped")
-    if loading or not complete:
+    if loading or service.loading or not complete:  # before, or because of a request in flight
         leave(status)
     return status
 

@@ -23,7 +23,7 @@ DEFAULT_MODEL = "nvidia/rerank-qa-mistral-4b"
 UNHEARD, HEARD = (400, 404, 413, 422, 429), 403
 
 
-class Passage(msgspec.Struct):
+class Passage(msgspec.Struct, gc=False):
     text: str
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
-import pybase64
 from starlette.responses import Response
 
 from weaviate_prism.config import Settings
@@ -36,7 +35,7 @@ class EmbeddingsRequest(msgspec.Struct):
 
 
 class Embedding(msgspec.Struct, tag_field="object", tag="embedding"):
-    embedding: Vector | str  # as base64: of float32, little-endian
+    embedding: Vector | memoryview  # which msgspec writes as base64
     index: int
 
 
@@ -101,12 +100,12 @@ async def answer(texts: Texts, engine: Engine, profile: str, deadline: float) ->
         PrismError: names every text that has none.
     """
     vectors = (await vectors_of(texts, engine, profile, deadline)).values()
-    data = [Embedding(base64_of(vector) if texts.in_base64 else vector, i) for i, vector in enumerate(vectors)]
+    data = [Embedding(little_endian(vector) if texts.in_base64 else vector, i) for i, vector in enumerate(vectors)]
     return await encode(EmbeddingsResponse(data, texts.asked, Usage()), len(data))
 
 
-def base64_of(vector: Vector) -> str:
-    return pybase64.b64encode_as_string(vector.astype("<f4", copy=False).tobytes())
+def little_endian(vector: Vector) -> memoryview:
+    return vector.astype("<f4", copy=False).data
 
 
 def failure(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
