@@ -222,9 +222,17 @@ def test_probes_and_meta_answer_with_a_model_in_the_address(http: httpx.Client) 
     assert http.get("/p/fake/meta").json() == http.get("/meta").json()
 
 
+@pytest.mark.parametrize("name", RERANKERS)
+def test_nothing_to_rank_is_no_excuse_for_a_wrong_address(http: httpx.Client, name: str) -> None:
+    door = DOORS[name]
+    body = {key: [] if isinstance(value, list) else value for key, value in good(door).items()}
+    assert door.post(http, body).status_code == 200
+    assert "'fake'" in door.message(door.post(http, body, "other"), 404)
+
+
 def test_probes_tell_an_address_with_an_unknown_profile(http: httpx.Client) -> None:
-    for path in ("/.well-known/ready", "/meta"):
-        assert refused(http.get(f"/p/some/name{path}"), 404) == "model 'some/name' is not known; known are 'fake'"
+    assert refused(http.get("/p/some/name/.well-known/ready"), 404) == "there is no profile of that name"
+    assert refused(http.get("/p/some/name/meta"), 404) == "model 'some/name' is not known; known are 'fake'"
     assert http.get("/p/some/name/.well-known/live").status_code == 204
 
 

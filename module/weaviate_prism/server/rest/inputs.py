@@ -15,6 +15,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import check_count
+from weaviate_prism.profiles import RERANKER
 from weaviate_prism.server.rest.encoding import document_item, media_part
 from weaviate_prism.server.rest.errors import combined, complete
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text, Vector, Video, item_of
@@ -115,6 +116,7 @@ async def scores_of(ranking: Ranking, engine: Engine, profile: str, deadline: fl
         PrismError: names every document that has none.
     """
     if not ranking.documents:
+        engine.profiles.find(profile or ranking.model, RERANKER)
         return []
     documents = list(ranking.documents.values())
     results = await engine.rerank(ranking.query, documents, model=profile or ranking.model, deadline=deadline)

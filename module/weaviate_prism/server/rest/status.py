@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import Unavailable
+from weaviate_prism.errors import NotFound, Unavailable
 from weaviate_prism.server.rest.exchange import PROFILE
 
 LIVE, READY = PROBES = ("/.well-known/live", "/.well-known/ready")
@@ -34,7 +34,10 @@ def routes(engine: Engine, notes: Sequence[str]) -> list[Route]:
             engine.profiles.find(name)
 
     async def ready(request: Request) -> Response:
-        check_profile(request)
+        try:
+            check_profile(request)
+        except NotFound:  # which names all there are, and a probe shows no key
+            raise NotFound("there is no profile of that name") from None
         if not engine.ready():
             raise Unavailable("not ready: models are loading, or the service is shutting down")
         return Response(status_code=204)
