@@ -46,7 +46,8 @@ BAD_TEXTS = [
 CUT_OFF = pytest.param(
     CUT, 400, "the PNG picture cannot be decoded: damaged, truncated or of an unknown kind", id="cut off"
 )
-TOO_LARGE = pytest.param(LARGE, 413, f"{len(LARGE)} bytes are over the limit of 100000", id="too large")
+SIZE = f"a picture of {len(LARGE)} bytes is over the limit of 100000 (max_image_bytes)"
+TOO_LARGE = pytest.param(LARGE, 413, SIZE, id="too large")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if DOORS[name].text])
@@ -69,7 +70,7 @@ def test_bad_pictures_are_named_and_told_alike(
     assert door.message(door.post(http, body(b64(value))), status) == f"{item}: {says}"
 
 
-@pytest.mark.parametrize(("value", "status", "says"), [*BAD_TEXTS, CUT_OFF])
+@pytest.mark.parametrize(("value", "status", "says"), [*BAD_TEXTS, CUT_OFF, TOO_LARGE])
 def test_grpc_tells_them_alike(
     vectorizer: pb_grpc.VectorizerStub, reranker: pb_grpc.RerankerStub, value: str | bytes, status: int, says: str
 ) -> None:

@@ -20,6 +20,7 @@ from weaviate_prism.server.rest.encoding import document_item, media_bytes, medi
 from weaviate_prism.values import Image, Item, Modality, Part, Stored, Text, Video
 
 SETTINGS = Settings()
+SMALL = Settings(max_image_bytes=100)
 PNG = media.encoded(media.corners())
 PNG_BASE64 = base64.b64encode(PNG).decode()
 # bytes whose base64 has every special character: `+`, `/` and padding
@@ -38,7 +39,7 @@ def b64(data: bytes) -> str:
 
 
 def read(text: str) -> bytes:
-    return media_bytes(text, max_bytes=SETTINGS.max_image_bytes)
+    return media_bytes(text, Modality.IMAGE, SETTINGS)
 
 
 # -- media_bytes ---------------------------------------------------------------------------------
@@ -130,12 +131,12 @@ def test_a_picture_whose_base64_looks_like_a_path_is_read() -> None:
 )
 def test_what_is_within_the_limit_is_read(size: int, wrap: Callable[[bytes], str]) -> None:
     data = (PNG * 2)[:size]
-    assert media_bytes(wrap(data), max_bytes=100) == data
+    assert media_bytes(wrap(data), Modality.IMAGE, SMALL) == data
 
 
 def test_the_size_is_checked_before_decoding() -> None:
-    with pytest.raises(TooLarge, match="101 bytes are over the limit of 100"):
-        media_bytes("!" * 135, max_bytes=100)  # not even base64
+    with pytest.raises(TooLarge, match=r"a picture of 101 bytes is over the limit of 100 \(max_image_bytes\)"):
+        media_bytes("!" * 135, Modality.IMAGE, SMALL)  # not even base64
 
 
 def test_large_strings_are_cheap() -> None:
@@ -146,7 +147,7 @@ def test_large_strings_are_cheap() -> None:
     assert read(base64.encodebytes(data).decode()) == data
     for garbage in ("é" * 30_000_000, "data:" + "a" * 30_000_000, "data:a/b" + ";c=d" * 7_000_000, " " * 30_000_000):
         with pytest.raises(InvalidInput):
-            media_bytes(garbage, max_bytes=10**9)
+            media_bytes(garbage, Modality.VIDEO, Settings(max_video_bytes=10**9))
     assert time.thread_time() - started < 2
 
 
@@ -154,10 +155,10 @@ def test_large_strings_are_cheap() -> None:
 def test_a_digest_stands_for_stored_media_where_media_are_wanted(kind: type[Image | Video]) -> None:
     modality = Modality.IMAGE if kind is Image else Modality.VIDEO
     for digest in (DIGEST, DIGEST.upper(), f" {DIGEST}\n"):
-        assert media_part(kind, digest, 100) == Stored(DIGEST, stated=modality)
-    assert media_part(kind, b64(PNG), 10_000, "still") == kind(PNG, "still")
+        assert media_part(kind, digest, SETTINGS) == Stored(DIGEST, stated=modality)
+    assert media_part(kind, b64(PNG), SETTINGS, "still") == kind(PNG, "still")
     with pytest.raises(TooLarge):
-        media_part(kind, b64(PNG), 10)
+        media_part(kind, b64(PNG), Settings(max_image_bytes=10, max_video_bytes=10))
 
 
 # -- document_item -------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_a_data_uri_of_something_else_is_refused(uri: str) -> None:
 def test_a_document_over_its_limit_is_refused() -> None:
     small = Settings(max_image_bytes=100)
     data = PNG + bytes(1000)
-    with pytest.raises(TooLarge, match=f"{len(data)} bytes are over the limit of 100"):
+    with pytest.raises(TooLarge, match=f"of {len(data)} bytes is over the limit of 100"):
         document_part(b64(data), small)
     assert isinstance(document_part(b64(MP4 + bytes(1000)), small), Video)
 
@@ -357,9 +358,9 @@ def test_media_in_json_that_cannot_be_read_are_the_documents_error(fields: dict[
 
 def test_media_in_json_have_the_limits_of_all_media() -> None:
     small = Settings(max_image_bytes=100, max_video_bytes=200)
-    with pytest.raises(TooLarge, match="image: 1000 bytes are over the limit of 100"):
+    with pytest.raises(TooLarge, match="image: a picture of 1000 bytes is over the limit of 100"):
         document_part(json.dumps({"image": b64((PNG * 10)[:1000])}), small)
-    with pytest.raises(TooLarge, match="media: 1000 bytes are over the limit of 200"):
+    with pytest.raises(TooLarge, match="media: a clip of 1000 bytes is over the limit of 200"):
         document_part(json.dumps({"media": b64((PNG * 10)[:1000])}), small)
 
 

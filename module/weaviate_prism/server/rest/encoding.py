@@ -15,7 +15,7 @@ import pybase64
 
 from weaviate_prism import intake
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import InvalidInput, PrismError, TooLarge
+from weaviate_prism.errors import InvalidInput, PrismError, check_limit
 from weaviate_prism.media import recognise
 from weaviate_prism.store import DIGEST
 from weaviate_prism.values import Image, Item, Modality, Part, Stored, Text, Video, item_of
@@ -36,24 +36,25 @@ SMALLEST_MEDIA_BYTES = 32
 # A document of several parts. The beginning is looked at first: no other text costs more than that.
 MESSAGE = re.compile(r'\s*\{\s*"(?:text|image|video|media)"\s*:')
 MESSAGE_DECODER = msgspec.json.Decoder(dict[Literal["text", "image", "video", "media"], str])
+LIMITS = {Modality.IMAGE: ("a picture", "max_image_bytes"), Modality.VIDEO: ("a clip", "max_video_bytes")}
 STATED = {"image": Modality.IMAGE, "video": Modality.VIDEO}
 # Programs write base64 in one piece or in lines: "/9j/ is how a JPEG begins" is a text.
 NOT_IN_DOCUMENTS = " \t-_"
 
 
-def media_bytes(text: str, *, max_bytes: int) -> bytes:
+def media_bytes(text: str, modality: Modality, settings: Settings) -> bytes:
     """The bytes of base64 (either alphabet, padded or not, in lines or not) or of a data URI.
 
     Raises:
         InvalidInput: empty, a digest, a URL, a file name, or not base64.
-        TooLarge: over `max_bytes`; seen before anything is decoded.
+        TooLarge: over the limit for what it is to be; seen before anything is decoded.
     """
     text = text.strip()
     uri = DATA_URI.match(text, 0, LONGEST_LABEL)
     payload = text[uri.end() :] if uri else text
     if not payload:
         raise InvalidInput("empty; it must be base64 or a data URI")
-    _check_size(payload, max_bytes)
+    _check_size(payload, modality, settings)
     if _digest(payload):
         raise InvalidInput("a SHA-256 digest, as read back from a blobHash property, not media: send the media again")
     data = _decode(payload)
@@ -64,16 +65,17 @@ def media_bytes(text: str, *, max_bytes: int) -> bytes:
     return data
 
 
-def media_part(kind: type[Image | Video], text: str, max_bytes: int, field: str = "") -> Image | Video | Stored:
+def media_part(kind: type[Image | Video], text: str, settings: Settings, field: str = "") -> Image | Video | Stored:
     """What is to be read as a picture or as a clip. A digest, which Weaviate sends as media once an object with a
     blobHash property is read and written back, stands for stored ones.
 
     Raises:
         InvalidInput, TooLarge: as `media_bytes` does.
     """
+    modality = Modality.IMAGE if kind is Image else Modality.VIDEO
     if digest := _digest(text.strip()):
-        return Stored(digest, field, Modality.IMAGE if kind is Image else Modality.VIDEO)
-    return kind(media_bytes(text, max_bytes=max_bytes), field)
+        return Stored(digest, field, modality)
+    return kind(media_bytes(text, modality, settings), field)
 
 
 def document_item(text: str, settings: Settings) -> Item | PrismError:
@@ -121,9 +123,8 @@ def _message_media(key: str, text: str, settings: Settings) -> Image | Video | S
     if digest := _digest(text):
         return Stored(digest, key, stated)
     is_uri = DATA_URI.match(text, 0, LONGEST_LABEL)
-    limit = settings.max_image_bytes if stated is Modality.IMAGE else settings.max_video_bytes
     try:
-        data = media_bytes(text, max_bytes=limit)
+        data = media_bytes(text, stated or Modality.VIDEO, settings)
     except InvalidInput:
         if is_uri:
             raise
@@ -144,9 +145,8 @@ def _document_part(text: str, settings: Settings) -> Part:
         raise InvalidInput("a data URI that holds neither a picture nor a clip of a known format")
     if kind is None or (not uri and any(mark in text for mark in NOT_IN_DOCUMENTS)):
         return Text(text)
-    max_bytes = settings.max_image_bytes if kind is Modality.IMAGE else settings.max_video_bytes
     try:
-        data = media_bytes(text, max_bytes=max_bytes)
+        data = media_bytes(text, kind, settings)
     except InvalidInput:
         if uri:
             raise
@@ -180,12 +180,13 @@ def _decode(payload: str) -> bytes | None:
         return None
 
 
-def _check_size(payload: str, max_bytes: int) -> None:
+def _check_size(payload: str, modality: Modality, settings: Settings) -> None:
+    thing, setting = LIMITS[modality]
+    limit: int = getattr(settings, setting)
     size = len(payload) * 3 // 4
-    if size > max_bytes:  # line ends and padding may be the reason
+    if size > limit:  # line ends and padding may be the reason
         size = (len(payload) - sum(map(payload.count, string.whitespace + "="))) * 3 // 4
-    if size > max_bytes:
-        raise TooLarge(f"{size} bytes are over the limit of {max_bytes}")
+    check_limit(thing, size, "bytes", limit, setting)
 
 
 def _refuse_names(text: str) -> None:

@@ -49,9 +49,9 @@ def text(text: str) -> Item:
     return Item((Text(text),))
 
 
-def media(kind: type[Image | Video], text: str, max_bytes: int) -> Item | PrismError:
+def media(kind: type[Image | Video], text: str, settings: Settings) -> Item | PrismError:
     try:
-        return item_of([media_part(kind, text, max_bytes)])
+        return item_of([media_part(kind, text, settings)])
     except PrismError as error:
         return error
 

@@ -63,9 +63,9 @@ def read(request: VectorizeRequest, settings: Settings) -> Iterator[tuple[str, I
     for number, each in enumerate(request.texts or ()):
         yield f"texts[{number}]", text(each)
     for number, image in enumerate(request.images or ()):
-        yield f"images[{number}]", media(Image, image, settings.max_image_bytes)
+        yield f"images[{number}]", media(Image, image, settings)
     for number, video in enumerate(request.video or ()):
-        yield f"video[{number}]", media(Video, video, settings.max_video_bytes)
+        yield f"video[{number}]", media(Video, video, settings)
     for key in ("audio", "imu", "thermal", "depth"):
         for number, _ in enumerate(getattr(request, key) or ()):
             yield f"{key}[{number}]", Unsupported(f"{key} cannot be vectorized by this service")

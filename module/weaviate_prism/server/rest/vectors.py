@@ -62,7 +62,7 @@ def parse(body: bytearray, settings: Settings) -> Inputs:
         task = TASKS.get(config.task_type or "")
         return Inputs(items={"text": text(request.text)}, task=task, dimensions=config.dimensions or 0)
     side = Task.QUERY if request.id.startswith(SEARCH) else Task.DOCUMENT
-    return Inputs(items={"image": media(Image, request.image or "", settings.max_image_bytes)}, task=side)
+    return Inputs(items={"image": media(Image, request.image or "", settings)}, task=side)
 
 
 async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) -> bytes:

@@ -103,10 +103,10 @@ def part(content: Content, name: str, settings: Settings) -> Part | Stored:
         return Text(content.text, name)
     if content.type == "image_base64":
         image = content.image_base64.removeprefix(PICTURE_LABEL)
-        return media_part(Image, image, settings.max_image_bytes, name)
+        return media_part(Image, image, settings, name)
     if content.type == "video_base64":
         video = content.video_base64.removeprefix(CLIP_LABEL)
-        return media_part(Video, video, settings.max_video_bytes, name)
+        return media_part(Video, video, settings, name)
     raise Unsupported(f"{content.type} cannot be vectorized by this service")
 
 
