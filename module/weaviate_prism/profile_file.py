@@ -24,6 +24,7 @@ BUNDLED = {EMBEDDER: "scenes-embedder", RERANKER: "scenes-reranker"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 
 _Fusion: TypeAlias = Literal["joint", "mean"]
+_Attention: TypeAlias = Literal["eager", "sdpa", "flash_attention_2"]
 _Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 _Prompt: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_INSTRUCTION_CHARACTERS)]
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
@@ -45,11 +46,12 @@ class _Table(msgspec.Struct):
     video_frames: _Even = 0
     fusion: _Fusion | None = None
     dtype: Dtype | None = None
+    attention: _Attention | None = None
     preload: bool = True
 
 
 KEYS = _Table.__struct_fields__
-CHOICES = {"fusion": get_args(_Fusion), "dtype": get_args(Dtype)}
+CHOICES = {"fusion": get_args(_Fusion), "dtype": get_args(Dtype), "attention": get_args(_Attention)}
 FOR_EMBEDDERS = ("query_prompt", "document_prompt", "dimensions", "fusion")
 
 
@@ -115,7 +117,15 @@ def _of_table(name: str, table: Any, settings: Settings) -> Profile:
     revision = read.revision or (getattr(settings, f"{kind}_revision") if same else "")
     return Profile(
         name=name,
-        model=ModelSpec(kind, source, revision, read.dtype or settings.dtype, read.min_pixels, read.max_pixels),
+        model=ModelSpec(
+            kind,
+            source,
+            revision,
+            read.dtype or settings.dtype,
+            read.min_pixels,
+            read.max_pixels,
+            read.attention or "",
+        ),
         video_frames=read.video_frames or settings.video_frames,
         instruction=read.instruction,
         query_prompt=read.query_prompt,

@@ -27,6 +27,7 @@ class ModelSpec:
     # of a picture as the model sees it, width times height; 0: the model's own. Fixed when its processor is loaded.
     min_pixels: int = 0
     max_pixels: int = 0
+    attention: str = ""  # which implementation of it; empty: what is fastest
     name: str = field(init=False, compare=False)  # its own
 
     def __post_init__(self) -> None:

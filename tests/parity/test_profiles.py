@@ -23,6 +23,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.media import MediaDecoder
+from weaviate_prism.models import embedder
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.models.registry import load_model
 from weaviate_prism.profiles import ModelSpec
@@ -58,12 +59,16 @@ reranker = "scenes-reranker"
 [profiles.instructed-judge]
 reranker = "scenes-reranker"
 instruction = "Is it this shape?"
+[profiles.eager]
+embedder = "scenes-embedder"
+attention = "eager"
 [profiles.small-judge]
 reranker = "scenes-reranker"
 min_pixels = 1024
 max_pixels = 2304
 """
-EMBEDDERS = ("plain", "prompted", "instructed", "short", "four-frames", "small-pictures", "average")
+# Those after the second one make other vectors than the first.
+EMBEDDERS = ("plain", "eager", "prompted", "instructed", "short", "four-frames", "small-pictures", "average")
 SMALL = {"image": {"size": {"shortest_edge": 1024, "longest_edge": 2304}}}
 WEIGHTS = {"dtype": torch.float32}
 PROMPTS = {
@@ -97,8 +102,9 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engi
     file.write_text(FILE)
     running = Engine(Settings(config=str(file), device="cpu", dtype="float32"))
     await running.start()
-    loaded = [(model.kind, model.tier) for model in running.info().models]
-    assert loaded == [("embedder", "qwen-vl"), ("reranker", "qwen-vl")] * 2
+    loaded = sorted((model.kind, model.tier) for model in running.info().models)
+    fast = [("embedder", "qwen-vl")] * 2, [("reranker", "qwen-vl")] * 2
+    assert loaded == [*fast[0], ("embedder", "standard"), *fast[1]]
     yield running
     running.close()
 
@@ -167,9 +173,18 @@ async def test_each_profile_equals_sentence_transformers_with_its_options(
                 np.testing.assert_allclose(vector, wanted, atol=TOLERANCE)
     # and the options matter: for each there is something of which it makes another vector than the plain profile
     plain = found[0]
-    for name, of_profile in zip(EMBEDDERS[1:], found[1:], strict=True):
+    for name, of_profile in zip(EMBEDDERS[2:], found[2:], strict=True):
         pairs = zip(plain, of_profile, strict=True)
         assert any(len(a) != len(b) or np.abs(a - b).max() > 100 * TOLERANCE for a, b in pairs), name
+
+
+def test_attention_is_computed_as_the_profile_says() -> None:
+    settings = Settings(device="cpu", dtype="float32")
+    for attention in ("eager", "sdpa"):
+        spec = ModelSpec("embedder", "scenes-embedder", dtype="float32", attention=attention)
+        model = embedder.load(spec, settings)
+        assert model.info.tier == "standard"
+        assert model._model.transformers_model.config._attn_implementation == attention
 
 
 @pytest.mark.asyncio(loop_scope="module")

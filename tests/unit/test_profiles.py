@@ -179,6 +179,7 @@ def mistakes() -> Iterator[tuple[str, str]]:
         ("video_frames", "7", "must be a whole number that's a multiple of 2, not 7"),
         ("fusion", "'best'", "must be one of joint, mean, not 'best'"),
         ("dtype", "'float16'", "must be one of auto, float32, bfloat16, not 'float16'"),
+        ("attention", "'fast'", "must be one of eager, sdpa, flash_attention_2, not 'fast'"),
         ("preload", "'no'", "must be true or false, not 'no'"),
     ):
         model = "" if key == "embedder" else "embedder = 'a/b'\n"

@@ -86,14 +86,15 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     device = loading.device_of(settings)
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
+    options = loading.weights_options(spec, dtype)
     with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
         loading.require_module_list(source)
-        model = SentenceTransformer(source.location, device=device, model_kwargs={"dtype": dtype}, **source.options())
+        model = SentenceTransformer(source.location, device=device, model_kwargs=options, **source.options())
     loading.fill_texts(model)
     revision = source.revision
     entry = table.find(source.name)
     if entry and entry.pictures:
-        model, revision = with_pictures(model, source, entry, device=device, model_kwargs={"dtype": dtype})
+        model, revision = with_pictures(model, source, entry, device=device, model_kwargs=options)
     loading.set_pixels(spec, model)
     if isinstance(model[-1], Normalize):
         del model[-1]  # normalised by the engine in fp32: in bf16 the norms come out as 0.998
@@ -109,8 +110,11 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     model.eval()
+    standard = SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
+    if spec.attention:
+        return standard
     return fastest(
-        SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens)),
+        standard,
         lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
         _answers,
         info,

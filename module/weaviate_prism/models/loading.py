@@ -139,6 +139,11 @@ def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
+def weights_options(spec: ModelSpec, dtype: torch.dtype) -> dict[str, Any]:
+    """What transformers is told when it makes the model: `model_kwargs` of Sentence Transformers."""
+    return {"dtype": dtype, **({"attn_implementation": spec.attention} if spec.attention else {})}
+
+
 def set_pixels(spec: ModelSpec, model: Any) -> None:
     """Gives pictures the budget of the spec, if it has one; what it leaves open is the model's own.
 

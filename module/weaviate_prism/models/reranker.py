@@ -93,8 +93,9 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     device = loading.device_of(settings)
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
+    options = loading.weights_options(spec, dtype)
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
-        model = CrossEncoder(whole.location, device=device, model_kwargs={"dtype": dtype}, **whole.options())
+        model = CrossEncoder(whole.location, device=device, model_kwargs=options, **whole.options())
     loading.set_pixels(spec, model)
     try:
         model.preprocess([("a query", "a document")])
@@ -115,12 +116,10 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     )
     model.eval()
     make = functools.partial(CrossEncoderReranker, model, info, logits=settings.rerank_logits)
-    return fastest(
-        make(Standard(model, "scores", info.max_tokens)),
-        lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
-        _answers,
-        info,
-    )
+    standard = make(Standard(model, "scores", info.max_tokens))
+    if spec.attention:
+        return standard
+    return fastest(standard, lambda: make(QwenVL(model, yes_or_no, info.max_tokens)), _answers, info)
 
 
 def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
