@@ -37,6 +37,7 @@ CURL = block("curl ")
 MORE_ENVIRONMENT = block("VOYAGEAI_APIKEY=")
 COLLECTIONS = [block("multi2vec_bind("), block('"Photo"'), block("multi2vec_voyageai("), block('"Poster"')]
 SEARCH = block("films.query")
+REVISION_FLAGS = ("--embedder-revision", "--reranker-revision")
 PROFILES, JOINT = block("[profiles.films]"), block("[profiles.whole]")
 CHECK = block("prism check ")
 # Executed by native/test_readme.py
@@ -139,7 +140,9 @@ def test_prism_serve_takes_its_flags_and_serves() -> None:
     settings = config.parse_command(flags, {})
     hub = {settings.embedder: BUNDLED[1], settings.reranker: BUNDLED[3]}
     assert all("/" in name for name in hub)
-    with Subprocess(*(hub.get(flag, flag) for flag in flags)) as running, running.ready() as http:
+    assert all(revision.startswith("refs/") for revision in (settings.embedder_revision, settings.reranker_revision))
+    bundled = [hub.get(flag, flag) for flag in flags if flag not in REVISION_FLAGS and not flag.startswith("refs/")]
+    with Subprocess(*bundled) as running, running.ready() as http:
         assert http.post("/vectorize", json={"texts": ["hello"]}).status_code == 200
         running.wait_for(rf"listening on http://{settings.host}:")
 
@@ -157,6 +160,7 @@ def test_prism_serve_takes_the_file_of_profiles(tmp_path: Path) -> None:
 
 
 def with_bundled(profiles: str) -> str:
+    profiles = re.sub(r"^revision = .*\n", "", profiles, flags=re.MULTILINE)
     for kind, bundled in (("embedder", "scenes-embedder"), ("reranker", "scenes-reranker")):
         profiles = re.sub(rf'^{kind} = "Qwen/.*"$', f'{kind} = "{bundled}"', profiles, flags=re.MULTILINE)
     return profiles

@@ -267,3 +267,14 @@ async def test_closing_ends_who_waits_for_a_model(lazy: dict[str, Any], loads: L
         await waiting
     assert engine.loading()  # its thread cannot be stopped
     loads.may_go_on.set()
+
+
+@pytest.mark.parametrize(("kind", "other"), [("embedder", "reranker"), ("reranker", "embedder")])
+async def test_a_model_of_the_other_kind_is_refused_by_name(tmp_path: Path, kind: str, other: str) -> None:
+    file = tmp_path / "prism.toml"
+    file.write_text(f'[profiles.films]\n{kind} = "scenes-{other}"\n')
+    engine = Engine(Settings(config=str(file), embedder="", reranker="", device="cpu"))
+    await engine.start()
+    reason = f"profile 'films': scenes-{other}: is no {kind}; write it as the {other}"
+    assert await engine.failed() == f"the models could not be loaded: {reason}"
+    engine.close()

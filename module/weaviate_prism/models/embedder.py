@@ -87,6 +87,7 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
     options = loading.weights_options(spec, dtype)
+    loading.require_kind(source, "embedder")
     with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
         loading.require_module_list(source)
         model = SentenceTransformer(source.location, device=device, model_kwargs=options, **source.options())

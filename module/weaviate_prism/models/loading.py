@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 BUNDLED = {"scenes-embedder": bundled.EMBEDDER_DIR, "scenes-reranker": bundled.RERANKER_DIR}
 # Long enough for any published prompt; longer inputs are cut by the model's tokenizer.
 MAX_TOKENS = 8192
+# What Sentence Transformers calls them.
+KINDS = {"SentenceTransformer": "embedder", "CrossEncoder": "reranker"}
 # Architectures that Sentence Transformers reads right without its own files: their towers pool by themselves.
 SELF_POOLED = ("clip", "siglip", "siglip2")
 
@@ -102,6 +104,18 @@ def tell_licence(name: str) -> None:
     entry = table.find(name)
     if entry and entry.noncommercial:
         log.warning("%s may not be used commercially: %s, see %s", name, entry.licence, entry.licence.source)
+
+
+def require_kind(source: Source, kind: str) -> None:
+    """Refuses an embedder in the place of a reranker, and the other way round, where its files tell.
+
+    Raises:
+        ModelError
+    """
+    config = source.folder("*.json") / "config_sentence_transformers.json"
+    found = KINDS.get(json.loads(config.read_text()).get("model_type")) if config.is_file() else None
+    if found and found != kind:
+        raise ModelError(f"{source.name}: is no {kind}; write it as the {found}")
 
 
 def require_module_list(source: Source) -> None:

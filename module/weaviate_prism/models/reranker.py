@@ -94,6 +94,7 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     dtype = loading.dtype_of(spec.dtype, device)
     check_room(source.name, source.location, source.revision, dtype, device)
     options = loading.weights_options(spec, dtype)
+    loading.require_kind(source, "reranker")
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs=options, **whole.options())
     loading.set_pixels(spec, model)

@@ -20,7 +20,7 @@ def guide(entry: Entry) -> str:
     module = stock_module(entry)
     return "\n".join(
         [
-            "Serve it:",
+            f"Serve it{version_note(entry)}:",
             _indented("prism serve --host 0.0.0.0 " + " ".join(serve_flags(entry))),
             "",
             "With Prism's native modules (`prism weaviate build`), in Weaviate's environment and in Python:",
@@ -44,6 +44,14 @@ def serve_flags(entry: Entry) -> list[str]:
     if entry.own_code.value == "yes":
         flags += ["--trust-remote-code", f"{name}@{version}"]
     return [*flags, *(("--reranker", "none") if entry.kind == "embedder" else ("--embedder", "none"))]
+
+
+def version_note(entry: Entry) -> str:
+    """Which version the command names, and why."""
+    if entry.commit != UNKNOWN:
+        return ", at the commit that others have pinned"
+    moves = revision(entry).startswith("refs/")
+    return ", at the revision that its announcement names, which may move" if moves else ""
 
 
 def revision(entry: Entry) -> str:
