@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -544,6 +546,17 @@ def test_colours_are_for_terminals(
     assert ("\x1b[31m" in out.getvalue()) == coloured
     assert "[red]odd[/red] [fields]" in out.getvalue()
     assert "cure: mend" in out.getvalue()
+
+
+def test_a_reader_that_leaves_is_no_red_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(BrokenPipeError):
+            report.write(report.Output(), FINDINGS[0])
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # what is still buffered
 
 
 def test_json_counts_and_lists() -> None:
