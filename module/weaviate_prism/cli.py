@@ -11,9 +11,23 @@ from collections.abc import Sequence
 from weaviate_prism import __version__, config
 from weaviate_prism.tracing import TraceFilter
 
+# As a shell tells of a program that SIGPIPE ended.
+NO_READER = 141
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand; returns the exit status."""
+    """Runs one subcommand; returns the exit status. Ends quietly where nobody reads on, as `| head` does."""
+    try:
+        try:
+            return command(argv)
+        finally:
+            sys.stdout.flush()  # else it fails where Python ends, with a trace
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+
+
+def command(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="prism", description="Multimodal vectorizing and reranking for Weaviate.", allow_abbrev=False
     )

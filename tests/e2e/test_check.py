@@ -55,6 +55,9 @@ def create(stack: Stack, name: str, vectors: Any, properties: Any = PROPERTIES, 
 
 def wrong_addresses(stack: Stack) -> None:
     create(stack, "Slash", CLIP(image_fields=["picture"], inference_url=f"{stack.prism.url}/"), PROPERTIES[:2])
+    nowhere, judge = (f"{stack.prism.url}/p/{name}" for name in ("nope", "scenes-reranker"))
+    create(stack, "NoProfile", CLIP(image_fields=["picture"], inference_url=nowhere), PROPERTIES[:2])
+    create(stack, "WrongKind", CLIP(image_fields=["picture"], inference_url=judge), PROPERTIES[:2])
     create(stack, "Elsewhere", CLIP(image_fields=["picture"], inference_url="http://u:s3cret@other:1"), PROPERTIES[:2])
     voyage = Configure.Vectors.multi2vec_voyageai(base_url=AnyHttpUrl(stack.prism.url), image_fields=["picture"])
     create(stack, "ClientsSlash", voyage, PROPERTIES[:2])
@@ -131,7 +134,9 @@ def test_a_healthy_set_up_is_all_green(checked: Any) -> None:
     ("name", "about", "check", "level", "says", "cure"),
     [
         ("Slash", "Slash.default", "base-url", "yellow", "ends with a slash", "leave the slash out"),
-        ("ClientsSlash", "ClientsSlash.default", "base-url", "yellow", "ends with a slash", "weaviate-client adds one"),
+        ("ClientsSlash", "ClientsSlash.default", "base-url", "green", "slash that weaviate-client adds", ""),
+        ("NoProfile", "NoProfile.default", "profile", "red", "no embedder profile 'nope'", "--config"),
+        ("WrongKind", "WrongKind.default", "profile", "red", "(it is a reranker)", "in a new collection"),
         ("Elsewhere", "Elsewhere.default", "base-url", "yellow", "http://***@other:1 is not", "--seen-as"),
         ("Public", "Public.default", "base-url", "red", "https://api.voyageai.com/v1 is the public", "Prism's address"),
         ("PublicReranker", "PublicReranker", "base-url", "red", "https://api.cohere.ai", "name Prism's address"),
@@ -226,6 +231,12 @@ def test_a_weaviate_that_refuses_private_addresses_is_told_by_what_its_modules_s
     (guard,) = (each for each in found if each["check"] == "validate-base-url")
     assert guard["level"] == "red"
     assert "unset MODULES_VALIDATE_BASE_URL" in guard["cure"]
+
+
+def test_another_server_in_weaviates_place_is_named(planted: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    url = planted.prism.url
+    assert run([*arguments(planted), "--weaviate", url]) == 2
+    assert f"{url}/v1/meta (--weaviate) answers with 404: is this Weaviate?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ multi2vec-bind has one address for all collections, multi2vec-clip one for each.
 from __future__ import annotations
 
 import base64
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from halves import TOP, halved, ndcg
 from objects import AnyCollection, clip, failures, picture, redrawn, scene_objects, vectors
 from servers import Prism, Stack
 from weaviate_prism.bundled.scenes import Kind
+from weaviate_prism.check.command import run as check
 from weaviate_prism.weaviate.binary import ensure_binary
-from weaviate_prism.weaviate.server import WeaviateServer
+from weaviate_prism.weaviate.server import LOOPBACK, WeaviateServer
 
 FILE = """
 [profiles.whole]
@@ -179,6 +181,47 @@ def test_weights_only_scale_a_joint_vector(joint: Stack, weights: tuple[float, f
     of_object = str(collection.data.insert({name: FULL[name] for name in ("title", "front")}))
     whole = np.array(expected(joint, FULL, ("title", "front")))
     assert vectors(collection)[of_object] == pytest.approx((share * whole).tolist(), abs=1e-6)
+
+
+@pytest.fixture
+def checked(joint: Stack, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], list[str]]:
+    """What `prism check` finds of one kind about a collection: level and words."""
+
+    def look(name: str, kind: str) -> list[str]:
+        prism = ["--prism", url(joint), "--prism-grpc", joint.prism.grpc_address]
+        weaviate = ["--weaviate", joint.weaviate.url, "--weaviate-grpc", f"{LOOPBACK}:{joint.weaviate.grpc_port}"]
+        check([*prism, *weaviate, "--collection", name, "--json"])
+        found = json.loads(capsys.readouterr().out)["findings"]
+        return [f"{each['level']} {each['says']}" for each in found if each["check"] == kind]
+
+    return look
+
+
+def test_prism_check_knows_the_profile_whether_the_collection_names_it_or_the_environment(
+    filled: AnyCollection, checked: Callable[[str, str], list[str]]
+) -> None:
+    (model,) = checked(filled.name, "model")
+    assert model.startswith("green")
+    assert "as by profile 'whole'" in model
+
+
+@pytest.mark.parametrize(("weights", "level"), [((3, 1), "yellow"), ((0, 1), "red")])
+def test_prism_check_warns_of_weights(
+    joint: Stack, weights: tuple[float, float], level: str, checked: Callable[[str, str], list[str]]
+) -> None:
+    """Though it is only Weaviate's environment that asks for joint vectors."""
+    collection = joint.client.collections.create(
+        f"Warned{weights[0]}",
+        properties=PROPERTIES,
+        vector_config=Configure.Vectors.multi2vec_bind(
+            text_fields=[Multi2VecField(name="title", weight=weights[0])],
+            image_fields=[Multi2VecField(name="front", weight=weights[1])],
+        ),
+    )
+    collection.data.insert({name: FULL[name] for name in ("title", "front")})
+    served, weighted = checked(collection.name, "profile")
+    assert served.startswith("green")
+    assert weighted.startswith(f"{level} weights")
 
 
 @pytest.mark.parametrize(("kind", "count"), [("clip", 144), ("pair", 150)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,19 +14,39 @@ import pytest
 from rich.console import Console
 
 from readme import README
-from weaviate_prism.check import addresses, blob_hash, checks, fields, modules, report, schema, serving, survey, vectors
+from weaviate_prism.check import (
+    addresses,
+    blob_hash,
+    checks,
+    fields,
+    modules,
+    profiles,
+    report,
+    schema,
+    serving,
+    survey,
+    vectors,
+)
 from weaviate_prism.check.command import parse
 from weaviate_prism.check.database import Database, Stored
 from weaviate_prism.check.findings import Check, Finding, green, red, yellow
+from weaviate_prism.check.known import MODULES
 from weaviate_prism.check.schema import Collection, Vector
 from weaviate_prism.check.service import RefusedError
 from weaviate_prism.check.vectors import Comparison
+from weaviate_prism.server.rest import cohere, nvidia, voyageai
 
 PRISM = "http://prism:8090"
 MODEL = {"name": "m", "revision": "1", "kind": "embedder", "dimensions": 4, "dtype": "float32", "device": "cpu"}
 META: Mapping[str, Any] = {
     "version": "1",
     "models": [{**MODEL, "modalities": ["image", "text"]}],
+    "profiles": [
+        {"name": "plain", "kind": "embedder", "model": "org/m", "loaded": True, "default": True, "fusion": None},
+        {"name": "whole", "kind": "embedder", "model": "org/m", "loaded": True, "default": False, "fusion": "joint"},
+        {"name": "rare", "kind": "embedder", "model": "big", "loaded": False, "default": False, "fusion": None},
+        {"name": "judge", "kind": "reranker", "model": "r", "loaded": True, "default": True, "fusion": None},
+    ],
     "request_timeout": 50.0,
     "clips_refused": "",
 }
@@ -139,6 +161,15 @@ def test_an_address_is_prisms_or_not(url: str, level: str) -> None:
     assert "s3cret" not in finding.says + finding.cure
 
 
+@pytest.mark.parametrize(("url", "level"), [(f"{PRISM}/", "green"), (f"{PRISM}/p/whole/", "yellow")])
+def test_a_slash_is_told_where_its_author_can_leave_it_out(url: str, level: str) -> None:
+    """weaviate-client adds one to a bare host for modules of public services."""
+    vector = Vector("default", "multi2vec-voyageai", {"baseURL": url})
+    (finding,) = addresses.findings(film(vector), [PRISM])
+    assert finding.level == level
+    assert "slash" in finding.says
+
+
 @pytest.mark.parametrize(
     ("url", "level"),
     [
@@ -166,6 +197,100 @@ def test_an_address_has_the_key_that_prism_asks_for(url: str, level: str) -> Non
 )
 def test_the_prefix_of_prisms_paths_is_the_addresss(module: str, config: Mapping[str, str], path: str | None) -> None:
     assert addresses.path_here(module, config, [PRISM]) == path
+
+
+# -- profiles ----------------------------------------------------------------------------------------------------------
+
+
+def served(collection: Collection, prism: Mapping[str, Any] = META) -> list[Finding]:
+    return list(profiles.findings(collection, lambda name, config: "", prism, [PRISM]))
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "says"),
+    [
+        ("multi2vec-clip", {"inferenceUrl": f"{PRISM}/p/whole"}, "'whole', which Prism serves"),
+        ("multi2vec-clip", {"inferenceUrl": f"{PRISM}//p/org/m/"}, "'org/m', which Prism serves"),
+        ("multi2vec-clip", {"inferenceUrl": PRISM}, "default embedder, 'plain'"),
+        ("multi2vec-clip", {"inferenceUrl": f"{PRISM}/p/nope"}, ""),
+        ("multi2vec-clip", {"inferenceUrl": f"{PRISM}/p/judge"}, ""),
+        ("multi2vec-bind", {"model": "nope"}, "unless BIND_INFERENCE_API names another"),  # it has no such key
+        ("multi2vec-voyageai", {"baseURL": f"{PRISM}/p/whole/v1", "model": "nope"}, "'whole', which Prism serves"),
+        ("multi2vec-voyageai", {"baseURL": f"{PRISM}/v1", "model": "rare"}, "'rare', which Prism serves"),
+        ("multi2vec-voyageai", {"baseURL": f"{PRISM}/v1", "model": "voyage-3"}, ""),
+        ("multi2vec-voyageai", {"baseURL": PRISM, "model": voyageai.DEFAULT_MODEL}, "default embedder"),
+        ("multi2vec-prism", {"model": "big"}, "'big', which Prism serves"),
+        ("multi2vec-prism", {"model": "nope"}, ""),
+    ],
+)
+def test_a_vectors_profile_is_served_or_not(module: str, config: dict[str, Any], says: str) -> None:
+    (finding,) = served(film(Vector("default", module, config)))
+    assert finding.level == ("green" if says else "red")
+    assert (says or "there are 'plain', 'whole', 'rare'") in finding.says
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "level"),
+    [
+        ("reranker-transformers", {}, "green"),
+        ("reranker-prism", {"model": "judge"}, "green"),
+        ("reranker-prism", {"model": "whole"}, "red"),
+        ("reranker-cohere", {"baseURL": PRISM, "model": cohere.DEFAULT_MODEL}, "green"),
+        ("reranker-cohere", {"baseURL": PRISM, "model": "rerank-v3"}, "red"),
+        ("reranker-nvidia", {"baseURL": f"{PRISM}/", "model": nvidia.DEFAULT_MODEL}, "green"),
+        ("reranker-nvidia", {"baseURL": f"{PRISM}/p/plain"}, "red"),
+    ],
+)
+def test_a_rerankers_profile_is_served_or_not(module: str, config: dict[str, Any], level: str) -> None:
+    (finding,) = served(film(rerankers={module: config}))
+    assert finding.level == level
+    assert level == "green" or "there are 'judge'" in finding.says
+
+
+def test_a_profile_of_the_other_kind_is_called_that() -> None:
+    (finding,) = served(film(clip(inferenceUrl=f"{PRISM}/p/judge")))
+    assert "no embedder profile 'judge' (it is a reranker)" in finding.says
+
+
+def test_every_address_of_a_text_module_may_name_a_profile() -> None:
+    urls = {"passageInferenceUrl": f"{PRISM}/p/plain", "queryInferenceUrl": f"{PRISM}/p/nope"}
+    told = served(film(Vector("default", "text2vec-transformers", urls)))
+    assert [each.level for each in told] == ["green", "red"]
+
+
+def test_a_kind_that_prism_does_not_serve_is_told() -> None:
+    (finding,) = served(film(rerankers={"reranker-transformers": {}}), {**META, "profiles": META["profiles"][:3]})
+    assert finding.level == "red"
+    assert "serves none" in finding.says
+
+
+def test_what_is_not_this_prisms_has_no_profile_of_it() -> None:
+    collection = film(clip(), Vector("v", "text2vec-openai", {}), rerankers={"reranker-prism": {}})
+    assert not list(profiles.findings(collection, lambda name, config: None, META, [PRISM]))
+
+
+@pytest.mark.parametrize(
+    ("path", "weights", "levels"),
+    [
+        ("/p/whole", {"textFields": [3], "imageFields": [1]}, ["yellow"]),
+        ("/p/whole", {"textFields": [0], "imageFields": [1]}, ["red"]),
+        ("/p/whole", {}, []),
+        ("", {"textFields": [0], "imageFields": [1]}, []),
+    ],
+)
+def test_weights_of_a_joint_vector_are_told(path: str, weights: dict[str, Any], levels: list[str]) -> None:
+    told = list(profiles.weighted("Film", clip(weights=weights), path, META))
+    assert [each.level for each in told] == levels
+    assert all("leave weights out" in each.cure for each in told)
+
+
+def test_the_modules_default_models_are_those_of_the_doors() -> None:
+    models = {name: module.model for name, module in MODULES.items() if module.public}
+    assert models == {
+        "multi2vec-voyageai": voyageai.DEFAULT_MODEL,
+        "reranker-cohere": cohere.DEFAULT_MODEL,
+        "reranker-nvidia": nvidia.DEFAULT_MODEL,
+    }
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------
@@ -351,9 +476,42 @@ def test_every_tenant_has_its_share() -> None:
     ],
 )
 def test_the_worst_comparison_decides(comparisons: list[Comparison], level: str, says: str) -> None:
-    finding = vectors.verdict("Film", comparisons)
+    finding = vectors.verdict("Film", comparisons, "", "mend")
     assert finding.level == level
     assert says in finding.says
+    assert level != "red" or "mend" in finding.cure
+
+
+SAME, OTHER = [Comparison("a", (4, 4), 1.0)], [Comparison("a", (4, 4), 0.77)]
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "answers", "path"),
+    [
+        ("multi2vec-bind", {}, {"": OTHER, "/p/whole": SAME}, "/p/whole"),
+        ("multi2vec-clip", {}, {"": OTHER, "/p/whole": SAME}, "/p/whole"),
+        ("multi2vec-bind", {}, {"": OTHER, "/p/whole": OTHER}, ""),  # and what is not loaded is not asked for
+        ("multi2vec-bind", {}, {"": [Comparison("a", refused=RefusedError("no"))], "/p/whole": SAME}, "/p/whole"),
+        ("multi2vec-bind", {}, {"": SAME}, ""),
+        ("multi2vec-clip", {"inferenceUrl": PRISM}, {"": OTHER}, ""),
+        ("multi2vec-prism", {}, {"": OTHER}, ""),
+    ],
+)
+def test_a_profile_that_nobody_tells_is_found_by_its_vectors(
+    module: str, config: dict[str, Any], answers: dict[str, list[Comparison]], path: str
+) -> None:
+    again = answers.__getitem__
+    assert vectors.guessed(Vector("default", module, config), "", again, META) == (path, answers[path])
+
+
+def test_a_cure_names_profiles() -> None:
+    assert "same profile (fusion, dimensions, prompts)" in vectors.cure_of(clip(inferenceUrl=PRISM), META)
+    unseen = vectors.cure_of(Vector("default", "multi2vec-bind", {}), META)
+    assert "/p/NAME in BIND_INFERENCE_API" in unseen
+    assert "not loaded: 'rare'" in unseen
+    gone = [Comparison("a", refused=RefusedError("no x", model=True))]
+    assert "serve the profile again" in vectors.verdict("Film", gone, "", "").cure
+    assert "as by profile 'whole'" in vectors.verdict("Film", SAME, "whole", "").says
 
 
 def test_a_cosine_is_that_of_directions() -> None:
@@ -361,6 +519,7 @@ def test_a_cosine_is_that_of_directions() -> None:
     assert vectors.cosine(one, 3 * one) == pytest.approx(1.0)
     assert vectors.cosine(one, -one) == pytest.approx(-1.0)
     assert vectors.cosine(one, np.zeros(3)) == 0.0
+    assert vectors.cosine(np.zeros(3), np.zeros(3)) == 1.0
 
 
 # -- report and flags --------------------------------------------------------------------------------------------------
@@ -387,6 +546,17 @@ def test_colours_are_for_terminals(
     assert ("\x1b[31m" in out.getvalue()) == coloured
     assert "[red]odd[/red] [fields]" in out.getvalue()
     assert "cure: mend" in out.getvalue()
+
+
+def test_a_reader_that_leaves_is_no_red_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(BrokenPipeError):
+            report.write(report.Output(), FINDINGS[0])
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # what is still buffered
 
 
 def test_json_counts_and_lists() -> None:

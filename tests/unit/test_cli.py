@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from weaviate_prism import __version__
-from weaviate_prism.cli import main
+from weaviate_prism.cli import NO_READER, main
 
 
 def prism(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,3 +73,15 @@ def test_a_malformed_value_is_named_with_its_flag(flag: str, value: str, capsys:
     error = capsys.readouterr().err
     assert flag in error
     assert value in error
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(unbuffered: str) -> None:
+    """As in `prism models | head`: it shows in the midst of writing, or when all is written."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        command = [sys.executable, "-m", "weaviate_prism.cli", "models"]
+        variables = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, env=variables, check=False)
+    assert (done.returncode, done.stderr) == (NO_READER, b"")

@@ -37,6 +37,11 @@ def path_here(module: str, config: Mapping[str, Any], ours: Sequence[str]) -> st
     url = next((config[key] for key in MODULES[module].urls if config.get(key)), None)
     if url is None:
         return None if MODULES[module].public else ""
+    return path_of(url, ours)
+
+
+def path_of(url: str, ours: Sequence[str]) -> str | None:
+    """The prefix of Prism's paths in an address; None if it is another service's."""
     try:
         here = origin(url) in {origin(each) for each in ours}
     except ValueError:  # a port that is none
@@ -65,7 +70,9 @@ def _module(
     for each, url in named:
         what = f"{name}'s {each} {shown(url)}"
         wrong = _elsewhere(about, what, url, module, ours, how) or _imperfect(about, what, url, module, key, how)
-        yield wrong or green(Check.BASE_URL, about, f"{what} is this Prism")
+        # nobody can leave out what weaviate-client adds
+        slash = "; Prism takes the slash that weaviate-client adds to a bare host" if _added(module, url) else ""
+        yield wrong or green(Check.BASE_URL, about, f"{what} is this Prism{slash}")
     if module.public and not named:
         says = f"{name} names no {module.urls[0]}: everything goes to {module.public}"
         yield red(Check.BASE_URL, about, says, f"name Prism's address in {module.urls[0]}, {how}")
@@ -91,9 +98,12 @@ def _imperfect(about: str, what: str, url: str, module: Module, key: str, how: s
     if key and not module.public and unquote(urlsplit(url).password or "") != key:
         says = f"{what} lacks the key that Prism asks for, or has a wrong one: Prism refuses all of it"
         return red(Check.BASE_URL, about, says, f"name http://prism:KEY@HOST:PORT, {how}")
-    if url.endswith("/"):
+    if url.endswith("/") and not _added(module, url):
         says = f"{what} ends with a slash: Weaviate asks for {shown(url)}/..., which Prism takes, but few proxies do"
-        return yellow(
-            Check.BASE_URL, about, says, f"leave the slash out, {how} (weaviate-client adds one to a bare host)"
-        )
+        return yellow(Check.BASE_URL, about, says, f"leave the slash out, {how}")
     return None
+
+
+def _added(module: Module, url: str) -> bool:
+    """Whether the slash at the end is weaviate-client's, whose types of addresses add one to a bare host."""
+    return bool(module.public) and urlsplit(url).path == "/"

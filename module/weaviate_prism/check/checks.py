@@ -8,7 +8,7 @@ from typing import Any
 
 from weaviate.exceptions import WeaviateBaseError
 
-from weaviate_prism.check import addresses, blob_hash, fields, modules, schema, serving, vectors
+from weaviate_prism.check import addresses, blob_hash, fields, modules, profiles, schema, serving, vectors
 from weaviate_prism.check.database import Database
 from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import MODULES, VECTORIZERS
@@ -48,6 +48,7 @@ def of_collection(
     here = partial(served_here, enabled=enabled, prism=service.meta, ours=ours)
     yield from uses(collection, here)
     yield from addresses.findings(collection, ours, service.key)
+    yield from profiles.findings(collection, here, service.meta, ours)
     yield from fields.findings(collection)
     yield from blob_hash.findings(collection, bool(service.meta.get("media_store")))
     found = {each.name: here(each.module, each.config) for each in collection.vectors if each.module in VECTORIZERS}

@@ -95,13 +95,11 @@ def check_address(parser: argparse.ArgumentParser, flag: str, address: str) -> N
 
 def report(options: argparse.Namespace) -> list[Finding]:
     """Looks, and prints what it finds when it is found; JSON in the end."""
-    from rich.console import Console
-
     from weaviate_prism.check import checks, report
     from weaviate_prism.check.database import Database
     from weaviate_prism.check.service import Service
 
-    console = Console(highlight=False, markup=False)
+    console = report.Output()
     database = Database(options.weaviate, options.weaviate_grpc, os.environ.get("WEAVIATE_API_KEY", ""))
     service = Service(options.prism, options.prism_grpc, os.environ.get("PRISM_API_KEY", ""))
     ours = [options.prism, *options.seen_as]

@@ -95,8 +95,9 @@ class Database:
             answer.raise_for_status()
             parsed: dict[str, Any] = answer.json()
         except httpx.HTTPStatusError as error:
-            hint = ": set WEAVIATE_API_KEY" if error.response.status_code in (401, 403) else ""
-            raise CheckError(f"Weaviate answers {path} with {error.response.status_code}{hint}") from None
+            status = error.response.status_code
+            hint = "set WEAVIATE_API_KEY" if status in (401, 403) else "is this Weaviate?"
+            raise CheckError(f"{self.url}{path} (--weaviate) answers with {status}: {hint}") from None
         except (httpx.HTTPError, ValueError) as error:
             raise CheckError(f"no Weaviate answers at {self.url} (--weaviate): {error}") from None
         return parsed

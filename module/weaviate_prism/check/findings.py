@@ -26,6 +26,7 @@ class Check(enum.StrEnum):
     VECTORIZER = "vectorizer"
     RERANKER = "reranker"
     BASE_URL = "base-url"
+    PROFILE = "profile"
     FIELDS = "fields"
     CLASS_NAME = "vectorize-class-name"
     BLOB_HASH = "blob-hash"

@@ -13,6 +13,16 @@ from rich.text import Text
 from weaviate_prism.check.findings import Finding, Level
 
 
+class Output(Console):
+    """To stdout. A reader that leaves is the command line's matter: rich itself ends with 1, which means red here."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def write(console: Console, finding: Finding) -> None:
     """One line, and one for the cure. Coloured where the console is a terminal and NO_COLOR is not set."""
     line = Text.assemble(

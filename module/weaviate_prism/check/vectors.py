@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.check import embedding
+from weaviate_prism.check import embedding, profiles
 from weaviate_prism.check.addresses import ANEW
-from weaviate_prism.check.database import Database
+from weaviate_prism.check.database import Database, Stored
 from weaviate_prism.check.findings import Check, Finding, green, red, yellow
 from weaviate_prism.check.known import VECTORIZERS
 from weaviate_prism.check.schema import Collection, Vector
@@ -24,6 +25,10 @@ SAME = 0.999
 IMPORT = (
     "import them again with REVECTORIZE_CHECK_DISABLED=true in Weaviate's environment: it does not vectorize an "
     "unchanged object anew"
+)
+MADE = (
+    "serve the model and revision (and --stock-prompt) that made them, and the same profile (fusion, dimensions, "
+    "prompts)"
 )
 REFUSED = (
     "as Prism says; where an object has only a digest, --media-store keeps the media of those that come in from now on"
@@ -70,7 +75,7 @@ def readable(collection: Collection, vector: Vector) -> list[str]:
 
 def compared(
     collection: Collection, vector: Vector, path: str, survey: Survey, database: Database, service: Service
-) -> Finding:
+) -> Iterator[Finding]:
     """Re-embeds a few objects as the collection's module has it, and compares.
 
     Args:
@@ -78,10 +83,57 @@ def compared(
     """
     about, chosen = collection.label(vector), survey.seen[vector.name].chosen
     if not chosen:
-        return green(Check.MODEL, about, "no vectors to compare with the loaded model's")
-    if vector.module not in embedding.COMPARED:
+        yield green(Check.MODEL, about, "no vectors to compare with the loaded model's")
+    elif vector.module not in embedding.COMPARED:
         cure = f"nothing to cure: this command can make vectors again only for {', '.join(embedding.COMPARED)}"
-        return yellow(Check.MODEL, about, f"vectors of {vector.module} are not compared with the loaded model's", cure)
+        yield yellow(Check.MODEL, about, f"vectors of {vector.module} are not compared with the loaded model's", cure)
+    else:
+        again = partial(vectorized, collection, vector, chosen, database, service)
+        path, comparisons = guessed(vector, path, again, service.meta)
+        yield verdict(about, comparisons, profiles.in_path(path), cure_of(vector, service.meta))
+    yield from profiles.weighted(about, vector, path, service.meta)
+
+
+def guessed(
+    vector: Vector, path: str, again: Callable[[str], list[Comparison]], prism: Mapping[str, Any]
+) -> tuple[str, list[Comparison]]:
+    """Prism's path that gives the stored vectors, and what it gives; the path given, where none does.
+
+    Others than that are tried only where Weaviate's environment may name one of them, which nobody tells.
+    """
+    comparisons = again(path)
+    if profiles.in_environment(VECTORIZERS[vector.module], vector.config) and not agree(comparisons):
+        for other in map(profiles.path_to, profiles.others(prism, loaded=True)):
+            if agree(found := again(other)):
+                return other, found
+    return path, comparisons
+
+
+def agree(comparisons: Sequence[Comparison]) -> bool:
+    """Whether all that could be made again are the same, and some could."""
+    made = [each for each in comparisons if not each.refused]
+    return bool(made) and all((each.cosine or 0.0) >= SAME for each in made)
+
+
+def cure_of(vector: Vector, prism: Mapping[str, Any]) -> str:
+    """For vectors that this Prism does not give."""
+    module = VECTORIZERS[vector.module]
+    variable = profiles.in_environment(module, vector.config)
+    where = f", with /p/NAME in {variable}" if variable else ""
+    untried = profiles.others(prism, loaded=False) if variable else []
+    note = f"; not tried, because not loaded: {', '.join(map(repr, untried))}" if untried else ""
+    return f"{MADE}{where}, or import the objects {ANEW}{note}"
+
+
+def vectorized(
+    collection: Collection,
+    vector: Vector,
+    chosen: Sequence[tuple[str, Stored]],
+    database: Database,
+    service: Service,
+    path: str,
+) -> list[Comparison]:
+    """Some objects, with their tenants, as the module would have them made again at a path of Prism's."""
     names = readable(collection, vector)
     make = partial(embedding.embed, service, vector, path, collection.name)
     comparisons = []
@@ -89,7 +141,7 @@ def compared(
         # one at a time: of several with clips, the answer may be too large for gRPC
         properties = database.properties(collection.name, tenant, each.id, names)
         comparisons.append(compare(make, each.id, each.vectors[vector.name], properties))
-    return verdict(about, comparisons)
+    return comparisons
 
 
 def compare(
@@ -108,33 +160,40 @@ def compare(
 
 
 def cosine(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> float:
-    """Of two vectors of the same length; 0 where one of them is zero."""
+    """Of two vectors of the same length; 0 where one of them is zero, 1 where both are."""
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(np.dot(one, other)) / lengths if lengths else 0.0
+    return float(np.dot(one, other)) / lengths if lengths else float(np.array_equal(one, other))
 
 
-def verdict(about: str, comparisons: Sequence[Comparison]) -> Finding:
-    """About all objects of a collection that were tried."""
-    other = f"serve the model and revision (and --stock-prompt) that made them, or import the objects {ANEW}"
+def verdict(about: str, comparisons: Sequence[Comparison], profile: str, cure: str) -> Finding:
+    """About all objects of a collection that were tried.
+
+    Args:
+        profile: by which they were made again; empty for the default.
+        cure: where this Prism does not give their vectors.
+    """
     refused = [each for each in comparisons if each.refused]
     for each in refused:
         if each.refused and each.refused.model:
-            return red(Check.MODEL, about, f"its model cannot be had from Prism: {each.refused}", other)
+            says = f"its model cannot be had from Prism: {each.refused}"
+            return red(Check.MODEL, about, says, f"serve the profile again; else {cure}")
     made = [each for each in comparisons if not each.refused]
     of_all = f"{count(len(made))} vectorized again"
     if unequal := [each for each in made if each.cosine is None]:
         stored, now = unequal[0].dimensions
         says = f"stored vectors have {stored} dimensions, the loaded model gives {now}: {_named(unequal)} of {of_all}"
-        return red(Check.MODEL, about, says, other)
+        return red(Check.MODEL, about, says, cure)
     if different := [each for each in made if (each.cosine or 0.0) < SAME]:
         lowest = min(each.cosine or 0.0 for each in different)
         says = f"vectors are not the loaded model's (cosine {lowest:.4f}, want {SAME}): {_named(different)} of {of_all}"
-        return red(Check.MODEL, about, says, other)
+        return red(Check.MODEL, about, says, cure)
     if refused:
         says = f"{len(refused)} of {count(len(comparisons))} cannot be vectorized again"
         return yellow(Check.MODEL, about, f"{says}, {refused[0].id} because: {refused[0].refused}", REFUSED)
     lowest = min(each.cosine or 0.0 for each in made)
-    return green(Check.MODEL, about, f"{of_all}: the loaded model gives the same vectors (lowest cosine {lowest:.5f})")
+    by = f" as by profile {profile!r}" if profile else ""
+    says = f"{of_all}{by}: the loaded model gives the same vectors (lowest cosine {lowest:.5f})"
+    return green(Check.MODEL, about, says)
 
 
 def _named(comparisons: Sequence[Comparison]) -> str:
@@ -149,7 +208,7 @@ def findings(
     database: Database,
     service: Service,
 ) -> Iterator[Finding]:
-    """Two for every vector that this Prism makes.
+    """At least two for every vector that this Prism makes.
 
     Args:
         paths: prefixes of Prism's paths, by the names of those vectors.
@@ -157,4 +216,4 @@ def findings(
     for vector in collection.vectors:
         if vector.module in VECTORIZERS and vector.name in paths:
             yield bare(collection, vector, survey, database)
-            yield compared(collection, vector, paths[vector.name], survey, database, service)
+            yield from compared(collection, vector, paths[vector.name], survey, database, service)
