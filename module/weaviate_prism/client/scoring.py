@@ -79,7 +79,7 @@ class PairScoring(Scoring):
     def __init__(self, pairs: Pair | list[Any], *, prompt: str | None, model: str | None) -> None:
         one = len(pairs) > 0 and not isinstance(pairs[0], list | tuple)  # as `CrossEncoder.predict` tells them apart
         if isinstance(pairs, tuple) and not one:
-            raise TypeError(f"pairs: a bare tuple, but not of one query and one document; {WANT_LIST}")
+            raise TypeError(f"pairs: a bare tuple, which may be one pair or several; {WANT_LIST}")
         self._pairs: Sequence[Any] = [pairs] if one else pairs
         super().__init__(len(self._pairs), prompt=prompt, model=model, one=one, calls=PAIR_CALLS)
 
