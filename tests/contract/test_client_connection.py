@@ -234,11 +234,11 @@ with PrismClient(sys.argv[1]) as prism:
 def test_an_interrupted_verb_cancels_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own, whose connection lasts: the verb itself cancels them, not its end."""
     with InProcess() as running:
-        free, _ = held_up(monkeypatch)
+        free, batches = held_up(monkeypatch)
         command = [sys.executable, "-c", INTERRUPTED, running.grpc_address]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
-            until(lambda: running.service.requests.in_flight > 0)
+            until(lambda: bool(batches))
             assert answer_to_interrupt(process) == "interrupted\n"
             until(lambda: requests(running, "cancelled") > 0)
             free.set()
