@@ -46,7 +46,7 @@ def test_a_list_gets_rows_in_its_order_and_one_input_gets_a_vector(
     one = prism.encode_query("b")
     assert (one.dtype, one.shape) == (np.float32, (32,))
     np.testing.assert_array_equal(one, vectors[2])
-    np.testing.assert_array_equal(prism.encode_query(("b",)), vectors[2:])
+    np.testing.assert_array_equal(prism.encode_query([("b",)]), vectors[2:])
     assert prism.encode_document([]).shape == (0, 0)
 
 
@@ -92,6 +92,18 @@ def test_several_parts_are_one_input(prism: Any) -> None:
     np.testing.assert_array_equal(vectors[:3], vectors[[0] * 3])
     assert not (vectors[0] == vectors[3]).all()
     np.testing.assert_array_equal(prism.encode_document({"text": parts[0], "image": parts[1]}), vectors[0])
+
+
+def test_a_bare_tuple_is_refused_as_one_input_or_several(prism: Any) -> None:
+    for verb in (prism.encode_query, prism.encode_document):
+        for bare in (("a",), ("a", picture()), ()):
+            with pytest.raises(TypeError, match="wrap it in a list for one input of several parts, or give a list for"):
+                verb(bare)
+    for pairs in ((("a", "b"), ("c", "d")), (("a", picture()), "b"), ()):
+        with pytest.raises(TypeError, match="wrap it in a list for one"):
+            prism.predict(pairs)
+    assert prism.predict(("a", ("a", picture()))) == 1
+    assert prism.predict([(("a", picture()), "a")]).shape == (1,)
 
 
 def test_options_reach_the_engine(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +172,25 @@ def test_failed_inputs_are_all_named_beside_the_results_of_the_others(prism: Any
     assert "max_text_bytes" in str(failed.errors[6])
     assert np.isnan(failed.results[1:7]).all()
     np.testing.assert_array_equal(failed.results[[0, 7, 8]], prism.encode_document(["a", picture(), "b"]))
+
+
+def test_a_broken_file_is_named_as_the_caller_did(prism: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken = Path("broken.png")
+    broken.write_bytes(picture()[:40])
+    with pytest.raises(ItemsFailed) as raised:
+        prism.encode_document(["a", broken, (picture(), broken), {"text": "a", "image": broken}, ("a", picture()[:40])])
+    *files, unnamed = (error.message for error in raised.value.errors.values())
+    assert [message.split(": ")[0] for message in files] == ["broken.png"] * 3
+    assert not any("parts" in message for message in files)
+    assert unnamed.startswith("parts[1]: ")
+    with pytest.raises(InvalidInput, match=r"^broken\.png: "):
+        prism.encode_query(broken)
+    for ask in (prism.rank, lambda query, documents: prism.predict((query, documents[0]))):
+        with pytest.raises(InvalidInput, match=r"^query: broken\.png: "):
+            ask(broken, ["a"])
+    with pytest.raises(ItemsFailed, match=r"\[1\] broken\.png: "):
+        prism.rank("a", ["b", broken])
 
 
 def test_one_input_fails_by_its_own_error(prism: Any) -> None:
@@ -266,6 +297,7 @@ def test_an_input_that_no_request_can_hold_fails_alone(prism: Any, tmp_path: Pat
     assert list(raised.value.errors) == [1]
     assert isinstance(raised.value.errors[1], TooLarge)
     assert "max_request_bytes" in str(raised.value)
+    assert str(raised.value.errors[1]).startswith(f"{large}: ")
 
 
 def test_a_full_queue_is_waited_for(opened: Open) -> None:
@@ -323,7 +355,7 @@ def test_the_types_are_those_that_are_declared(service: InProcess, tmp_path: Pat
     mixed: list[Input] = ["a", file, Image.new("RGB", (8, 8)), ("a", file), {"text": "a", "image": file}]
     with PrismClient(service.grpc_address) as prism:
         vectors = assert_type(prism.encode_document(mixed), npt.NDArray[np.float32])
-        vector = assert_type(prism.encode_query(("a", file)), npt.NDArray[np.float32])
+        vector = assert_type(prism.encode_query({"text": "a", "image": file}), npt.NDArray[np.float32])
         score = assert_type(prism.predict(("a", file)), np.float32)
         texts = [("a", "b"), ("a", "c")]
         assert_type(prism.predict(texts), npt.NDArray[np.float32])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import select
 import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,17 @@ import pytest
 import trustme
 
 from contract.clients import OPENERS, Open
-from contract.running import InProcess, Subprocess, until
+from contract.running import WAIT, InProcess, held_up, until
 from contract.test_rpc_ports import NAME, Pair
 from servers import Prism
-from weaviate_prism import errors
+from weaviate_prism import catalog, errors
 from weaviate_prism.client import TLS, AsyncPrismClient, PrismClient
 from weaviate_prism.client.failures import KINDS
+from weaviate_prism.models.registry import load_model
 from weaviate_prism.server.rpc import CODES
+from weaviate_prism.weaviate.server import free_ports
 
-SLOW = "fake:0,5"
+SLOW = "fake:0,2"
 TEXTS = [f"text {number}" for number in range(1200)]
 KEY = "s3cret"
 
@@ -128,24 +132,35 @@ def test_the_unix_socket_is_spoken_to(opened: Open, tmp_path: Path) -> None:
         assert prism.encode_query("a").shape == (32,)
 
 
-def test_a_restart_in_the_middle_is_waited_for(opened: Open) -> None:
+def test_a_restart_in_the_middle_is_waited_for() -> None:
     """Nothing is lost, whether the service is killed, is not there, or loads its models."""
     flags = ("--embedder", SLOW, "--reranker", "fake", "--cache-bytes", "0")
-    with Prism(*flags) as service, opened(service.grpc_address) as prism, ThreadPoolExecutor(1) as threads:
-        before = [prism.encode_document(TEXTS[position]) for position in (0, 600, 1199)]
-        vectors = threads.submit(prism.encode_document, TEXTS)
-        until(lambda: service.metric("prism_queue_depth") + service.metric("prism_requests_in_flight") > 0)
+    with Prism(*flags) as service, ExitStack() as stack, ThreadPoolExecutor(len(OPENERS)) as threads:
+        clients = [stack.enter_context(opened(service.grpc_address)) for opened in OPENERS.values()]
+        before = [clients[0].encode_document(TEXTS[position]) for position in (0, 600, 1199)]
+        vectors = [threads.submit(client.encode_document, TEXTS) for client in clients]
+        until(lambda: service.metric("prism_queue_depth") > 0)
         service.kill()
+        assert not any(each.done() for each in vectors)
         service.start()
-        np.testing.assert_array_equal(vectors.result()[[0, 600, 1199]], before)
-        assert [each["corpus_id"] for each in prism.rank("a", ["b", "a"])] == [1, 0]
+        for each, client in zip(vectors, clients, strict=True):
+            np.testing.assert_array_equal(each.result()[[0, 600, 1199]], before)
+            assert [each["corpus_id"] for each in client.rank("a", ["b", "a"])] == [1, 0]
 
 
-def test_a_service_that_loads_its_models_is_waited_for() -> None:
-    with Subprocess("--embedder", "scenes-embedder") as running:
-        running.loading().close()
-        with PrismClient(f"127.0.0.1:{running.grpc_port}") as prism:
-            assert prism.encode_query("a").shape == (128,)
+def test_a_service_that_loads_its_models_is_waited_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads until it has refused the client."""
+    running = InProcess(grpc_port=free_ports(1)[0])
+
+    def load(*args: Any) -> Any:
+        until(lambda: requests(running, "unavailable") > 0)
+        return load_model(*args)
+
+    monkeypatch.setattr(catalog, "load_model", load)
+    with opened(f"127.0.0.1:{running.settings.grpc_port}") as prism, ThreadPoolExecutor(1) as threads:
+        vector = threads.submit(prism.encode_query, "a")
+        with running:
+            assert vector.result(WAIT).shape == (32,)
 
 
 def test_a_service_that_is_not_there_is_named_with_the_cause(opened: Open) -> None:
@@ -157,50 +172,90 @@ def test_a_service_that_is_not_there_is_named_with_the_cause(opened: Open) -> No
     assert "refused" in raised.value.message
 
 
-def test_an_answer_that_takes_too_long_is_given_up(opened: Open) -> None:
-    """Either side may find out first."""
+def test_the_http_port_is_told_at_once(opened: Open) -> None:
     with (
-        InProcess(embedder="fake:2000,0") as running,
-        opened(running.grpc_address, timeout=0.5) as prism,
-        pytest.raises(errors.DeadlineExceeded, match=r"within 0\.5 s|deadline"),
+        InProcess() as running,
+        opened(f"127.0.0.1:{running.service.http_port}") as prism,
+        pytest.raises(errors.Unavailable, match=r"speaks HTTP/1, not gRPC: .*the gRPC port, 8091"),
     ):
         prism.encode_query("a")
 
 
-def cancelled(running: InProcess) -> bool:
-    return running.metric("prism_requests_total", door="grpc Vectorize", outcome="cancelled") > 0
+def test_the_port_is_doubted_where_nothing_greets(opened: Open) -> None:
+    """gRPC waits 2 s for a greeting."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        opened(f"127.0.0.1:{silent.getsockname()[1]}", timeout=2.5) as prism,
+        pytest.raises(errors.Unavailable, match=r"^no answer from .*the gRPC port, 8091"),
+    ):
+        prism.info()
 
 
-async def test_a_cancelled_verb_cancels_its_calls() -> None:
-    with InProcess(embedder=SLOW) as running:
+def test_an_answer_that_takes_too_long_is_given_up(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either side may find out first."""
+    with InProcess() as running, opened(running.grpc_address, timeout=0.5) as prism:
+        free, _ = held_up(monkeypatch)
+        with pytest.raises(errors.DeadlineExceeded, match=r"within 0\.5 s|deadline"):
+            prism.encode_query("a")
+        free.set()
+
+
+def requests(running: InProcess, outcome: str) -> float:
+    return running.metric("prism_requests_total", door="grpc Vectorize", outcome=outcome)
+
+
+async def test_a_cancelled_verb_cancels_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    with InProcess() as running:
+        free, _ = held_up(monkeypatch)
         async with AsyncPrismClient(running.grpc_address) as prism:
             task = asyncio.create_task(prism.encode_document(TEXTS))
             await asyncio.to_thread(until, lambda: running.service.requests.in_flight > 0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.to_thread(until, lambda: cancelled(running))
+            await asyncio.to_thread(until, lambda: requests(running, "cancelled") > 0)
+            free.set()
             assert (await prism.encode_query("a")).shape == (32,)
 
 
-def test_an_interrupted_verb_cancels_its_calls() -> None:
-    with InProcess(embedder=SLOW) as running, PrismClient(running.grpc_address) as prism:
-        interrupt = after(lambda: running.service.requests.in_flight > 0, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            prism.encode_document(TEXTS)
-        interrupt.join()
-        until(lambda: cancelled(running))
-        assert prism.encode_query("a").shape == (32,)
+INTERRUPTED = """
+import sys
+from weaviate_prism.client import PrismClient
+with PrismClient(sys.argv[1]) as prism:
+    try:
+        prism.encode_document([f"text {number}" for number in range(1200)])
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    sys.stdin.read()
+    print(prism.encode_query("a").shape)
+"""
 
 
-def after(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    def wait() -> None:
-        until(condition)
-        act()
+def test_an_interrupted_verb_cancels_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, whose connection lasts: the verb itself cancels them, not its end."""
+    with InProcess() as running:
+        free, batches = held_up(monkeypatch)
+        command = [sys.executable, "-c", INTERRUPTED, running.grpc_address]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            until(lambda: bool(batches))
+            assert answer_to_interrupt(process) == "interrupted\n"
+            until(lambda: requests(running, "cancelled") > 0)
+            free.set()
+            assert process.communicate(timeout=WAIT)[0] == "(32,)\n"
+        finally:
+            free.set()
+            process.kill()
+            process.communicate()
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
+
+def answer_to_interrupt(process: subprocess.Popen[str]) -> str:
+    """A line. Python loses a KeyboardInterrupt that it raises in a destructor or a weakref's callback."""
+    assert process.stdout
+    while True:
+        process.send_signal(signal.SIGINT)
+        if select.select([process.stdout], [], [], 5)[0]:
+            return process.stdout.readline()
 
 
 async def test_many_verbs_at_once_share_a_client() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import trustme
 from contract.running import InProcess
 from contract.samples import clip, picture
 from contract.test_rpc_ports import Pair
-from readme import block
+from readme import README, ROOT, block
+from weaviate_prism import client
+from weaviate_prism.errors import PrismError
 
 VERBS = block("with PrismClient(")
 AWAITED = block("AsyncPrismClient(")
@@ -25,6 +30,20 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "poster.png").write_bytes(picture())
     (tmp_path / "trailer.mp4").write_bytes(clip())
     monkeypatch.chdir(tmp_path)
+
+
+def test_what_is_installed_for_the_client_alone_is_what_the_package_asks_for() -> None:
+    (command,) = re.findall(r"`pip install (\"[^`]+)`", README)
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    named = shlex.split(command)
+    assert {re.split("[<>=]", each)[0] for each in named} == {"grpcio", "protobuf", "numpy"}
+    assert set(named) <= set(asked)
+
+
+def test_the_errors_that_the_readme_names_are_those_that_the_client_has() -> None:
+    kinds = {kind.__name__ for kind in PrismError.__subclasses__()}
+    assert all(f"`{kind}`" in README for kind in kinds)
+    assert {*kinds, "PrismError", "ItemsFailed"} <= set(client.__all__)
 
 
 def run(code: str, address: str, **names: Any) -> dict[str, Any]:

@@ -14,16 +14,38 @@ from weaviate_prism.client.info import LoadedModel, Profile, ServiceInfo
 from weaviate_prism.client.inputs import Input, Pair
 from weaviate_prism.client.scoring import Ranked
 from weaviate_prism.client.sync import PrismClient
+from weaviate_prism.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    PrismError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
 
 __all__ = [
     "TLS",
     "AsyncPrismClient",
+    "DeadlineExceeded",
     "Input",
+    "Internal",
+    "InvalidInput",
     "ItemsFailed",
     "LoadedModel",
+    "NotFound",
+    "Overloaded",
     "Pair",
     "PrismClient",
+    "PrismError",
     "Profile",
     "Ranked",
     "ServiceInfo",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "Unsupported",
 ]

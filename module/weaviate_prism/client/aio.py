@@ -16,7 +16,7 @@ from weaviate_prism.client.connection import TLS, Connection
 from weaviate_prism.client.encoding import Encoding, Fusion
 from weaviate_prism.client.failures import Attempts, rpc_error
 from weaviate_prism.client.info import ServiceInfo, info_of
-from weaviate_prism.client.inputs import Input, Pair
+from weaviate_prism.client.inputs import Input, One, Pair
 from weaviate_prism.client.scoring import PairScoring, Ranked, Ranking
 from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import PrismError
@@ -60,7 +60,7 @@ class AsyncPrismClient:
 
     async def encode_query(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: One | list[Any],
         *,
         prompt: str | None = None,
         dimensions: int | None = None,
@@ -73,7 +73,7 @@ class AsyncPrismClient:
 
     async def encode_document(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: One | list[Any],
         *,
         prompt: str | None = None,
         dimensions: int | None = None,
@@ -85,17 +85,15 @@ class AsyncPrismClient:
         return await self._done(work)
 
     @overload
-    async def predict(  # type: ignore[overload-overlap]  # a tuple of pairs is several, and no type tells
-        self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...
-    ) -> np.float32: ...
+    async def predict(self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...) -> np.float32: ...
 
     @overload
     async def predict(
-        self, pairs: Sequence[Pair], *, prompt: str | None = ..., model: str | None = ...
+        self, pairs: list[Any], *, prompt: str | None = ..., model: str | None = ...
     ) -> npt.NDArray[np.float32]: ...
 
     async def predict(
-        self, pairs: Pair | Sequence[Pair], *, prompt: str | None = None, model: str | None = None
+        self, pairs: Pair | list[Any], *, prompt: str | None = None, model: str | None = None
     ) -> np.float32 | npt.NDArray[np.float32]:
         """See `PrismClient.predict`."""
         return await self._done(PairScoring(pairs, prompt=prompt, model=model))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.client.inputs import Input
+from weaviate_prism.client.inputs import WANT_LIST, Input, One
 from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import Internal
 from weaviate_prism.v1 import prism_pb2 as pb
@@ -19,13 +19,13 @@ FUSIONS = {None: pb.FUSION_UNSPECIFIED, "joint": pb.FUSION_JOINT, "mean": pb.FUS
 
 
 class Encoding(Work):
-    """Vectors of inputs; a list or tuple holds several of them."""
+    """Vectors of inputs; a list holds several of them."""
 
     width = (0,)
 
     def __init__(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: One | list[Any],
         task: pb.Task.ValueType,
         *,
         prompt: str | None,
@@ -33,9 +33,10 @@ class Encoding(Work):
         model: str | None,
         fusion: Fusion | None,
     ) -> None:
-        one = not isinstance(inputs, list | tuple)
-        self._inputs: Sequence[Input] = [inputs] if one else inputs  # type: ignore[assignment, list-item]
-        super().__init__(len(self._inputs), one=one)
+        if isinstance(inputs, tuple):  # in a list it is one input; Sentence Transformers takes it for several
+            raise TypeError(f"inputs: a bare tuple; {WANT_LIST}")
+        self._inputs: Sequence[Input] = inputs if isinstance(inputs, list) else [inputs]
+        super().__init__(len(self._inputs), one=not isinstance(inputs, list))
         if fusion not in FUSIONS:
             raise ValueError(f"fusion: must be joint or mean, not {fusion!r}")
         self._task = task

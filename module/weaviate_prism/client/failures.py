@@ -33,6 +33,10 @@ PASSING = (errors.Unavailable, errors.Overloaded)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
 
+# gRPC's words for what a web server answers to it, and for no answer to its greeting.
+HTTP1, SILENT = "http1.x server", ("before receiving SETTINGS", "FD Shutdown")
+WANT_PORT = "PrismClient wants the gRPC port, 8091 by default"
+
 SHOWN = 5  # failed inputs in the message of an `ItemsFailed`
 
 
@@ -81,6 +85,7 @@ class Attempts:
     """
 
     def __init__(self, address: str, seconds: float) -> None:
+        self._address = address
         self._over = f"no answer from {address} within {seconds:g} s"
         self._end = time.monotonic() + seconds
         self._pause = FIRST_PAUSE
@@ -100,6 +105,10 @@ class Attempts:
             raise self._last.about(self._over) if self._last else errors.DeadlineExceeded(self._over)
         if not isinstance(error, PASSING):
             raise error
+        if HTTP1 in error.message:
+            raise errors.Unavailable(f"{self._address} speaks HTTP/1, not gRPC: {WANT_PORT}")
+        if any(words in error.message for words in SILENT):
+            error = errors.Unavailable(f"{error.message}; {WANT_PORT}, and tls where that is encrypted")
         self._last = error
         pause = self._pause * random.uniform(0.5, 1.5)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -27,8 +27,14 @@ Part: TypeAlias = "str | bytes | Path | Image | npt.NDArray[np.uint8]"
 Input: TypeAlias = "Part | Sequence[Part] | Mapping[str, Part]"
 """One part, or several that the model reads in order as one message; keys of a mapping are text, image, video."""
 
+One: TypeAlias = "Part | Mapping[str, Part]"
+"""An input that may be passed by itself. Several parts without names are an input in a list only: a bare tuple may be
+meant as several inputs."""
+
 Pair: TypeAlias = "tuple[Input, Input]"
 """A query and a document."""
+
+WANT_LIST = "wrap it in a list for one input of several parts, or give a list for several inputs"
 
 MODALITIES = {"text": pb.MODALITY_TEXT, "image": pb.MODALITY_IMAGE, "video": pb.MODALITY_VIDEO}
 KNOWN = "str, bytes, pathlib.Path, PIL.Image, or an array [height, width, 3] of uint8"
@@ -44,16 +50,32 @@ def item_of(value: Input) -> pb.Item:
     Raises:
         InvalidInput: not of a known type or shape, or a file or picture that cannot be read.
     """
-    named: Sequence[tuple[str, Any]]
-    if isinstance(value, Mapping):
-        named = [(str(key), part) for key, part in value.items()]
-    elif isinstance(value, list | tuple):
-        named = [(f"parts[{number}]", part) for number, part in enumerate(value)]
-    else:
-        named = [("", value)]
+    named = _parts(value)
     if not named:
         raise InvalidInput("has no parts")
     return pb.Item(parts=[_named_part(name, part, keyed=isinstance(value, Mapping)) for name, part in named])
+
+
+def about_file(error: PrismError, value: Input) -> PrismError:
+    """The service's error about an input, with the file's name as the caller gave it: `still.jpg: not a picture`.
+
+    The service is told no names, and counts: `parts[1]: not a picture`.
+    """
+    parts = {f"parts[{number}]": part for number, (_, part) in enumerate(_parts(value))}
+    place, _, message = error.message.partition(": ")
+    if place not in parts and len(parts) == 1:
+        place, message = "parts[0]", error.message
+    part = parts.get(place)
+    return type(error)(message).about(str(part)) if isinstance(part, Path) else error
+
+
+def _parts(value: Input) -> list[tuple[str, Any]]:
+    """Each with its name: none, where there is but one."""
+    if isinstance(value, Mapping):
+        return [(str(key), part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"parts[{number}]", part) for number, part in enumerate(value)]
+    return [("", value)]
 
 
 def _named_part(name: str, value: Any, *, keyed: bool) -> pb.Part:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weaviate_prism.client.encoding import instruction_of
-from weaviate_prism.client.inputs import Input, Pair, item_of
+from weaviate_prism.client.inputs import WANT_LIST, Input, Pair, about_file, item_of
 from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import Internal, InvalidInput, PrismError, TooLarge, Unsupported
 from weaviate_prism.v1 import prism_pb2 as pb
@@ -62,6 +62,9 @@ class Ranking(Scoring):
             return
         yield from self._split(list(enumerate(self._documents)), limits, query)
 
+    def refuse(self, chunk: Chunk, error: PrismError) -> None:
+        super().refuse(chunk, _about_query(error, self._query))
+
     def ranked(self, scores: npt.NDArray[np.float32], top_k: int | None, *, return_documents: bool) -> list[Ranked]:
         """The best first; equal scores in the order of the documents."""
         best = [int(position) for position in np.argsort(-scores, kind="stable")[:top_k]]
@@ -73,8 +76,10 @@ class Ranking(Scoring):
 class PairScoring(Scoring):
     """Scores of pairs. Those with the same query travel together; a query that is wrong fails its own pairs only."""
 
-    def __init__(self, pairs: Pair | Sequence[Pair], *, prompt: str | None, model: str | None) -> None:
+    def __init__(self, pairs: Pair | list[Any], *, prompt: str | None, model: str | None) -> None:
         one = len(pairs) > 0 and not isinstance(pairs[0], list | tuple)  # as `CrossEncoder.predict` tells them apart
+        if isinstance(pairs, tuple) and not one:
+            raise TypeError(f"pairs: a bare tuple, which may be one pair or several; {WANT_LIST}")
         self._pairs: Sequence[Any] = [pairs] if one else pairs
         super().__init__(len(self._pairs), prompt=prompt, model=model, one=one, calls=PAIR_CALLS)
 
@@ -90,16 +95,23 @@ class PairScoring(Scoring):
             try:
                 query = item_of(self._pairs[positions[0]][0])
             except PrismError as error:
-                self.refuse(Chunk(None, positions), error.about("query"))
+                self._errors |= dict.fromkeys(positions, error.about("query"))
                 continue
             yield from self._split(documents, limits, query)
 
     def refuse(self, chunk: Chunk, error: PrismError) -> None:
         """A chunk was not answered, because of its query alone or for good."""
         if isinstance(error, InvalidInput | TooLarge | Unsupported):
-            self._errors |= dict.fromkeys(chunk.positions, error)
+            query = self._pairs[chunk.positions[0]][0]
+            self._errors |= dict.fromkeys(chunk.positions, _about_query(error, query))
         else:
             super().refuse(chunk, error)
+
+
+def _about_query(error: PrismError, query: Input) -> PrismError:
+    """The service's error, with the file's name where it is about the query."""
+    subject, _, message = error.message.partition(": ")
+    return about_file(type(error)(message), query).about("query") if subject == "query" else error
 
 
 def _key(query: Input) -> object:

@@ -17,7 +17,7 @@ from weaviate_prism.client.connection import TLS, Connection
 from weaviate_prism.client.encoding import Encoding, Fusion
 from weaviate_prism.client.failures import Attempts, rpc_error
 from weaviate_prism.client.info import ServiceInfo, info_of
-from weaviate_prism.client.inputs import Input, Pair
+from weaviate_prism.client.inputs import Input, One, Pair
 from weaviate_prism.client.scoring import PAIR_CALLS, PairScoring, Ranked, Ranking
 from weaviate_prism.client.work import Chunk, Work
 from weaviate_prism.errors import PrismError
@@ -82,7 +82,7 @@ class PrismClient:
 
     def encode_query(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: One | list[Any],
         *,
         prompt: str | None = None,
         dimensions: int | None = None,
@@ -92,7 +92,7 @@ class PrismClient:
         """Vectors of what is searched for.
 
         Args:
-            inputs: one, or a list of them. In a list, a tuple is one input of several parts.
+            inputs: one, or a list of `Input`s. In a list, a tuple is one input of several parts.
             prompt: instead of the profile's or the model's own.
             dimensions: to cut vectors to; they are normalised again.
             model: the profile or model to use instead of the default, by name. One that the service loads on demand
@@ -102,13 +102,16 @@ class PrismClient:
 
         Returns:
             float32 [n, dimensions], each of L2 norm 1; [dimensions] for one input that is not in a list.
+
+        Raises:
+            TypeError: a bare tuple, which may be meant as one input or as several.
         """
         work = Encoding(inputs, pb.TASK_QUERY, prompt=prompt, dimensions=dimensions, model=model, fusion=fusion)
         return self._done(work)
 
     def encode_document(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: One | list[Any],
         *,
         prompt: str | None = None,
         dimensions: int | None = None,
@@ -120,26 +123,27 @@ class PrismClient:
         return self._done(work)
 
     @overload
-    def predict(  # type: ignore[overload-overlap]  # a tuple of pairs is several, and no type tells
-        self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...
-    ) -> np.float32: ...
+    def predict(self, pairs: Pair, *, prompt: str | None = ..., model: str | None = ...) -> np.float32: ...
 
     @overload
     def predict(
-        self, pairs: Sequence[Pair], *, prompt: str | None = ..., model: str | None = ...
+        self, pairs: list[Any], *, prompt: str | None = ..., model: str | None = ...
     ) -> npt.NDArray[np.float32]: ...
 
     def predict(
-        self, pairs: Pair | Sequence[Pair], *, prompt: str | None = None, model: str | None = None
+        self, pairs: Pair | list[Any], *, prompt: str | None = None, model: str | None = None
     ) -> np.float32 | npt.NDArray[np.float32]:
         """Scores of pairs of a query and a document.
 
         Args:
-            pairs: one, or a list of them.
+            pairs: one, or a list of `Pair`s.
             prompt, model: as in `encode_query`.
 
         Returns:
             float32 [n] in the order of the pairs, higher is better; a number for one pair that is not in a list.
+
+        Raises:
+            TypeError: a bare tuple of tuples, which may be meant as one pair or as several.
         """
         return self._done(PairScoring(pairs, prompt=prompt, model=model))
 

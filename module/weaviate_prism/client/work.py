@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weaviate_prism.client.failures import PASSING, ItemsFailed, item_error
-from weaviate_prism.client.inputs import Input, item_of
+from weaviate_prism.client.inputs import Input, about_file, item_of
 from weaviate_prism.errors import Internal, PrismError, TooLarge
 from weaviate_prism.v1 import prism_pb2 as pb
 
@@ -30,14 +30,16 @@ PART_BYTES, REST_BYTES = 32, 16_384
 
 @dataclass(slots=True)
 class Chunk:
-    """Items of one request, and their positions among all inputs."""
+    """Items of one request, the inputs that they were made of, and their positions among all of them."""
 
     query: pb.Item | None = None
     positions: list[int] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
     items: list[pb.Item] = field(default_factory=list)
 
-    def add(self, position: int, item: pb.Item) -> None:
+    def add(self, position: int, value: Input, item: pb.Item) -> None:
         self.positions.append(position)
+        self.inputs.append(value)
         self.items.append(item)
 
 
@@ -84,13 +86,13 @@ class Work(abc.ABC):
         if any(place >= len(chunk.items) for place in errors):
             raise Internal(f"the answer has an error for an item that is none of {len(chunk.items)}")
         again, busy = Chunk(chunk.query), None
-        for place, (position, item) in enumerate(zip(chunk.positions, chunk.items, strict=True)):
+        for place, (position, value, item) in enumerate(zip(chunk.positions, chunk.inputs, chunk.items, strict=True)):
             error = errors.get(place)
             if isinstance(error, PASSING):
-                again.add(position, item)
+                again.add(position, value, item)
                 busy = error
             elif error:
-                self._errors[position] = error
+                self._errors[position] = about_file(error, value)
             else:
                 self._results[position] = results[place]
         return again, busy
@@ -141,16 +143,15 @@ class Work(abc.ABC):
                 item = item_of(value)
                 size, count = _measure(item)
                 if size > most_bytes:
-                    raise TooLarge(
-                        f"{size} bytes are over the {most_bytes} that a request can take (max_request_bytes)"
-                    )
+                    over = f"{size} bytes are over the {most_bytes} that a request can take (max_request_bytes)"
+                    raise about_file(TooLarge(over), value)
             except PrismError as error:
                 self._errors[position] = error
                 continue
             if chunk.items and (total + size > min(CHUNK_BYTES, most_bytes) or parts + count > most_parts):
                 yield chunk
                 chunk, total, parts = Chunk(query), 0, 0
-            chunk.add(position, item)
+            chunk.add(position, value, item)
             total, parts = total + size, parts + count
         if chunk.items:
             yield chunk
