@@ -22,7 +22,7 @@ from transformers import (
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
 from tiny import towers
-from tiny.own_code import bge, jina, nemotron, omni
+from tiny.own_code import bge, jina, nemotron
 from tiny.texts import CORPUS, SIZES, save
 from weaviate_prism.bundled import architecture
 
@@ -117,6 +117,8 @@ def jina_reranker(folder: Path) -> Path:
 
 
 def omni_embedder(folder: Path) -> Path:
+    from tiny.own_code import omni  # whose base class transformers 5.17 does not have
+
     _tokenizer().save_pretrained(folder / "tokens")
     names = {f"{kind}_token": f"<|{kind}|>" for kind in ("image", "video", "audio", "audio_bos", "audio_eos")}
     names |= {"vision_bos_token": "<|vision_start|>", "vision_eos_token": "<|vision_end|>"}

@@ -60,10 +60,16 @@ def download(name: str, revision: str, pattern: str) -> Path:
     Raises:
         ModelError: they are neither on the hub nor on this machine, or the hub does not give them.
     """
+    found = functools.partial(
+        snapshot_download, name, revision=revision or None, cache_dir=cache(), allow_patterns=pattern
+    )
     try:
-        return Path(snapshot_download(name, revision=revision or None, cache_dir=cache(), allow_patterns=pattern))
+        return Path(found())
     except (OSError, ValueError) as error:  # all that huggingface_hub raises
-        raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
+        try:  # without the hub, version 1.33 does not look for a commit here by itself
+            return Path(found(local_files_only=True))
+        except (OSError, ValueError):
+            raise ModelError(f"{name}: cannot be had from the hub: {error}") from error
 
 
 def cache() -> str | None:
