@@ -66,7 +66,9 @@ class Catalog:
                     await self._load(spec)
                 except ModelError as error:
                     name = next(profile.name for profile in self.profiles if profile.model == spec)
-                    raise error if name == spec.name else ModelError(f"profile {name!r}: {error}") from error
+                    if name == spec.name:
+                        raise
+                    raise ModelError(f"profile {name!r}: {error}") from error
         for profile in self.profiles:
             loaded = profile.model in self._models
             what = f"{profile.model.kind} {self.profiles.label(profile.model)}"

@@ -58,6 +58,9 @@ class Recalling:
             Overloaded, DeadlineExceeded
         """
         named = [each.digest for item in items if isinstance(item, Item) for _, each in item.stored]
+        if not named:
+            yield items
+            return
         known = {digest: one for digest in dict.fromkeys(named) if (one := seen(digest))}
         with self._admission.bytes_held() as held:
             size = sum(self._store.size(digest) for digest in named if digest not in known)

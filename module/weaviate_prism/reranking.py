@@ -134,10 +134,7 @@ class Reranking:
         return Seen(patches, part.modality, part.field) if patches else None
 
     async def _of_unit(
-        self,
-        asked: Sequence[Content],
-        documents: Sequence[Item | PrismError],
-        request: Request,
+        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
@@ -153,10 +150,7 @@ class Reranking:
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
-        self,
-        asked: Sequence[Content],
-        documents: Sequence[Item | PrismError],
-        request: Request,
+        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
     ) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
         reranker = request.reranker

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from weaviate_prism.admission import Admission
 from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
@@ -30,9 +30,6 @@ from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import Digest, Fusion, Image, Item, Part, Priority, Target, Task, Vector, Video
-
-Read: TypeAlias = tuple[int, int]
-"""The position of an item, and the number of a target that reads it."""
 
 
 class View(NamedTuple):
