@@ -173,6 +173,8 @@ class Catalog:
                 self._stages.remove(model)
                 raise
         self._metrics.model_info.labels(spec.kind, label, model.info.tier).set(1)
+        for tier in model.info.refused_tiers:
+            self._metrics.tiers_refused.labels(spec.kind, label, tier).inc()
         if spec.kind == RERANKER:
             self._seen.serve(cast(Reranker, model))
         self._models[spec] = model

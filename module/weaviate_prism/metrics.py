@@ -24,6 +24,12 @@ class Metrics:
             ["kind", "name", "tier"],
             registry=self.registry,
         )
+        self.tiers_refused = Counter(
+            "prism_tiers_refused",
+            "Loaded models whose faster way, of this name, failed its proof.",
+            ["kind", "name", "tier"],
+            registry=self.registry,
+        )
         self.requests = Counter(
             "prism_requests", "Requests answered, by door and outcome.", ["door", "outcome"], registry=self.registry
         )

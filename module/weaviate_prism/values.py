@@ -164,6 +164,7 @@ class ModelInfo:
     device: str
     prompts: tuple[str, ...] = ()  # names of the prompts that the model brings
     tier: str = "standard"  # how it is computed; see `models.tiers`
+    refused_tiers: tuple[str, ...] = ()  # faster ways that failed their proof
     joint: bool = False  # whether it reads several parts of an item as one message
 
 

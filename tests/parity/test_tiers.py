@@ -163,7 +163,7 @@ def test_a_way_that_answers_differently_is_not_taken(
 
     monkeypatch.setattr(QwenVL, "forward", wrong)
     model = load(FLOAT32)
-    assert model.info.tier == "standard"
+    assert (model.info.tier, model.info.refused_tiers) == ("standard", ("qwen-vl",))
     assert "failed its proof" in caplog.text
     np.testing.assert_allclose(answered(model, "red"), right, atol=1e-5)
     assert reranker.load(RERANKER, FLOAT32).info.tier == "standard"

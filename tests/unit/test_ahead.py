@@ -72,7 +72,7 @@ async def test_who_gives_up_at_the_head_lets_those_behind_in() -> None:
 
 
 def prepared(size: int) -> Prepared:
-    return Prepared({}, 1, None, nbytes=size)
+    return Prepared({}, 1, nbytes=size)
 
 
 class Job:

@@ -223,7 +223,7 @@ async def test_parts_that_cancel_out_are_an_error_of_their_item(monkeypatch: pyt
 
 
 def fake_of(word: str) -> Prepared:
-    return Prepared({"words": [word]}, 1, None)
+    return Prepared({"words": [word]}, 1)
 
 
 @pytest.mark.parametrize(

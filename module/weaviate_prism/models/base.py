@@ -58,16 +58,18 @@ Content: TypeAlias = str | Picture | Clip | Patches
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One input, ready for the device.
-
-    Only inputs of the same `group` may share a batch. `cost` counts tokens plus vision patches:
-    what a batch takes is its largest cost times its length, because rows are padded.
-    """
+    """One input, ready for the device. Only inputs of the same `group` may share a batch."""
 
     features: Any
-    cost: int
-    group: Hashable
+    tokens: int  # that the model reads: for a picture, what the vision tower makes of it
+    patches: int = 0  # that the vision tower has to look at
+    group: Hashable = None
+    length: int = 0  # rows of a batch are filled up to the longest of these; 0: nothing is filled up
     nbytes: int = 0  # of its arrays and tensors
+
+    @property
+    def cost(self) -> int:
+        return self.tokens + self.patches
 
 
 class Model(Protocol):

@@ -114,12 +114,8 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     standard = SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
     if spec.attention:
         return standard
-    return fastest(
-        standard,
-        lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
-        _answers,
-        info,
-    )
+    ways = {QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens))}
+    return fastest(standard, ways, _answers)
 
 
 def _answers(embedder: SentenceEmbedder) -> npt.NDArray[np.float32]:

@@ -65,7 +65,7 @@ class FakeEmbedder:
         return _patched(content)
 
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
-        return Prepared({"words": [word for content in contents for word in _words(content)]}, _cost(contents), None)
+        return Prepared({"words": [word for content in contents for word in _words(content)]}, _cost(contents))
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))
@@ -88,7 +88,7 @@ class FakeReranker:
     def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
         asked = {word for content in query for word in _words(content)}
         words = [word for content in document for word in _words(content)]
-        return Prepared({"asked": asked, "words": words}, _cost([*query, *document]), None)
+        return Prepared({"asked": asked, "words": words}, _cost([*query, *document]))
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))

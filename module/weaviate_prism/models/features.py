@@ -31,11 +31,14 @@ def _signature(key: str, value: Any) -> Hashable:
     return str(value.dtype), tuple(value.shape[1:])
 
 
-def cost_of(features: Mapping[str, Any]) -> int:
-    """Tokens plus vision patches of one input."""
-    tokens = features["input_ids"].shape[1] if "input_ids" in features else 0
-    patches = sum(_patches(value) for key, value in features.items() if key.startswith("pixel_values"))
-    return max(1, int(tokens + patches))
+def tokens_of(features: Mapping[str, Any]) -> int:
+    """Of one input."""
+    return int(features["input_ids"].shape[1]) if "input_ids" in features else 0
+
+
+def patches_of(features: Mapping[str, Any]) -> int:
+    """Of all media of one input."""
+    return sum(_patches(value) for key, value in features.items() if key.startswith("pixel_values"))
 
 
 def _patches(pixels: torch.Tensor) -> int:

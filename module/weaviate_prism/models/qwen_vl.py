@@ -111,13 +111,13 @@ class QwenVL:
             log.warning("an input was refused", exc_info=error)
             raise InvalidInput("the model's template or tokenizer cannot read it") from None
         length = len(row.tokens)
-        cost, size = length, row.tokens.nbytes + row.positions.nbytes
+        new, size = 0, row.tokens.nbytes + row.positions.nbytes
         for each in media:
             # the tower looks at it once, for whichever input comes first; unless that one is given up before
             if each.pixels is not None and (each.payer is None or each.payer() is None):
                 each.payer = weakref.ref(row)
-                cost, size = cost + math.prod(each.grid), size + each.nbytes
-        return Prepared(row, cost, max(length, SHORT_TOKENS).bit_length(), size)
+                new, size = new + math.prod(each.grid), size + each.nbytes
+        return Prepared(row, length, new, max(length, SHORT_TOKENS).bit_length(), length, size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The head's answers, on the model's device."""

@@ -120,7 +120,7 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     standard = make(Standard(model, "scores", info.max_tokens))
     if spec.attention:
         return standard
-    return fastest(standard, lambda: make(QwenVL(model, yes_or_no, info.max_tokens)), _answers, info)
+    return fastest(standard, {QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens))}, _answers)
 
 
 def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ from sentence_transformers.util import batch_to_device
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Prepared
-from weaviate_prism.models.features import cost_of, group_of, join, padding_of
+from weaviate_prism.models.features import group_of, join, padding_of, patches_of, tokens_of
 from weaviate_prism.models.threads import use_threads
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ class Standard:
         if task is not None:
             features["task"] = task  # routers read it in the forward pass; it also keeps tasks in batches of their own
         size = sum(value.nbytes for value in features.values() if isinstance(value, torch.Tensor))
-        return Prepared(features, cost_of(features), group_of(features), size)
+        tokens = tokens_of(features)
+        return Prepared(features, tokens, patches_of(features), group_of(features), length=tokens, nbytes=size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The model's answers, on its device."""
