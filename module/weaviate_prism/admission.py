@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
@@ -72,9 +73,13 @@ class Admission:
 
     async def answer_all(self, work: Iterable[Coroutine[Any, Any, T]], deadline: float) -> list[T | PrismError]:
         """Runs the work of one request, once it is admitted, side by side; each failure stays in its place."""
+        work = iter(work)
+        begun = list(itertools.islice(work, 2))
+        if len(begun) == 1:  # such as a query: a task of its own would be another turn of the loop
+            return [await self._answer(begun[0], deadline)]
         answers = []
         async with asyncio.TaskGroup() as group:
-            for number, one in enumerate(work, 1):
+            for number, one in enumerate(itertools.chain(begun, work), 1):
                 answers.append(group.create_task(self._answer(one, deadline)))
                 if number % TASKS_AT_ONCE == 0:
                     await asyncio.sleep(0)

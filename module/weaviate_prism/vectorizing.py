@@ -152,15 +152,17 @@ class Vectorizing:
         for (_, plan), of_reading in zip(unit, wanted, strict=True):
             by_view.setdefault(plan.view, {}).update(of_reading)
         # each model by itself: whoever waits for the one shall not wait for another
-        of_views = (self._known(inputs, view, request) for view, inputs in by_view.items())
-        answers = {key: answer for found in await asyncio.gather(*of_views) for key, answer in found.items()}
+        of_views = [self._known(inputs, view, request) for view, inputs in by_view.items()]
+        found = await asyncio.gather(*of_views) if len(of_views) > 1 else [await one for one in of_views]
+        answers = {key: answer for of_view in found for key, answer in of_view.items()}
         if request.ticket.priority is Priority.BULK:  # what is searched for is no object's
             read = (pair for of_reading in wanted for pair in of_reading)
             self._keep(each for key, each in read if not isinstance(answers[key], PrismError))
-        return [
-            fused(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
+        fused = [
+            averaged(reading, [answers[key] for key, _ in of_reading]) if isinstance(reading, Reading) else reading
             for reading, of_reading in zip(readings, wanted, strict=True)
         ]
+        return finished(fused, [plan.target.dimensions for _, plan in unit])
 
     def _keep(self, inputs: Iterable[Input]) -> None:
         """Stores the media of inputs that have a vector: they can be decoded."""
@@ -229,16 +231,15 @@ def inputs_for(reading: Reading, digests: Mapping[int, Digest]) -> list[tuple[Ha
     return inputs
 
 
-def fused(reading: Reading, answers: Sequence[Vector | PrismError]) -> Vector | PrismError:
-    """The vector of a target from the model's answers for each group; the first error, naming the part, if any."""
+def averaged(reading: Reading, answers: Sequence[Vector | PrismError]) -> Vector | PrismError:
+    """One vector of the model's answers for each group; the first error, naming the part, if any."""
     vectors: list[Vector] = []
     for group, answer in zip(reading.groups, answers, strict=True):
         if isinstance(answer, PrismError):
             return answer.about(name_of(reading.parts, group[0])) if len(group) == 1 else answer
         vectors.append(answer)
     try:
-        average = mean(vectors, [weight for weight in reading.weights if weight])
-        return finished(average, reading.plan.target.dimensions)
+        return mean(vectors, [weight for weight in reading.weights if weight])
     except PrismError as error:
         return error
 

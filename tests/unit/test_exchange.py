@@ -30,7 +30,7 @@ async def test_the_body_is_dropped_and_no_longer_counted_once_it_is_read(size: i
     requests = Requests(Metrics())
     seen: list[int] = []
 
-    def parse(body: bytearray, settings: Settings) -> Inputs:
+    def parse(body: bytes, settings: Settings) -> Inputs:
         assert engine._admission.bytes_in_flight == size
         return Inputs(items={"a": Item((Text("a" * 1000),))})
 

@@ -122,7 +122,7 @@ def vectors(count: int) -> list[Vector]:
 
 def test_a_mean_weighs_directions_not_lengths() -> None:
     some = vectors(3)
-    ours = fusion.finished(fusion.mean(some, [0.5, 0.3, 0.2]), 5)
+    (ours,) = fusion.finished([fusion.mean(some, [0.5, 0.3, 0.2])], [5])
     units = np.stack([vector / np.linalg.norm(vector) for vector in some])
     expected = (np.array([0.5, 0.3, 0.2]) @ units)[:5]
     assert ours.dtype == np.float32
@@ -138,10 +138,15 @@ def test_parts_that_cancel_out_are_an_error() -> None:
     (vector,) = vectors(1)
     with pytest.raises(InvalidInput, match="opposite directions"):
         fusion.mean([vector, -3 * vector], [0.5, 0.5])
-    left = fusion.finished(fusion.mean([vector, -3 * vector], [0.6, 0.4]), 0)
+    (left,) = fusion.finished([fusion.mean([vector, -3 * vector], [0.6, 0.4])], [0])
     np.testing.assert_allclose(left, vector / np.linalg.norm(vector), atol=1e-6)
 
 
 def test_a_cut_that_leaves_nothing_is_an_error() -> None:
-    with pytest.raises(InvalidInput, match=r"dimensions: the first 2 .* are all zero"):
-        fusion.finished(np.array([0, 0, 1], dtype=np.float32), 2)
+    short, (long,) = np.array([0, 0, 1], dtype=np.float32), vectors(1)
+    refused = Unsupported("of the wrong kind")
+    zero, error, vector = fusion.finished([short, refused, long], [2, 2, 2])
+    assert isinstance(zero, InvalidInput)
+    assert zero.message == "dimensions: the first 2 of its vector are all zero"
+    assert error is refused
+    np.testing.assert_allclose(vector, long[:2] / np.linalg.norm(long[:2]), atol=1e-6)

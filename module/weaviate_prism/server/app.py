@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -58,6 +59,7 @@ class Service:
 
     async def _load(self) -> None:
         await self.engine.start()
+        await asyncio.to_thread(settle_garbage)
         await self._rpc.announce()
         if self.engine.ready():
             log.info("ready")
@@ -98,6 +100,13 @@ class Stop:
         await self._forced.wait()
         log.error("second signal: requests in flight are cut")
         return False
+
+
+def settle_garbage() -> None:
+    """What is loaded by now is never looked at again for cycles: half a million objects, in which all else stood
+    still for 250 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def serve(settings: Settings) -> int:

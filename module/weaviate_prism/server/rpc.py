@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -17,7 +19,7 @@ from weaviate_prism.engine import Engine, check_rows
 from weaviate_prism.errors import InvalidInput, PrismError
 from weaviate_prism.intake import check_count
 from weaviate_prism.server import rpc_messages as messages
-from weaviate_prism.server.requests import Requests, run_sized
+from weaviate_prism.server.requests import INLINE_VECTORS, Requests, run_sized
 from weaviate_prism.tracing import shown, traced
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
@@ -82,11 +84,12 @@ class Vectorizer(pb_grpc.VectorizerServicer):
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def Vectorize(self, request: pb.VectorizeRequest, context: Context) -> pb.VectorizeResponse:
+    async def Vectorize(self, request: pb.VectorizeRequest, context: Context) -> Any:
+        """A VectorizeResponse, written already where it is large."""
         work = self._vectorize(request, self._door.deadline(context))
         return await self._door.answered("Vectorize", context, work, request.collection, request.tenant)
 
-    async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> pb.VectorizeResponse:
+    async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> pb.VectorizeResponse | bytes:
         engine = self._door.engine
         task, priority = messages.task(request.task)
         if not request.items:
@@ -98,13 +101,16 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         results = await engine.vectorize(
             items, task=task, targets=list(targets.values()), priority=priority, deadline=deadline
         )
-        response = pb.VectorizeResponse()
-        for (name, target), of_target in zip(targets.items(), results, strict=True):
-            positions = target.items or range(len(items))
-            response.blocks.append(messages.block(name, len(items), positions, of_target))
-            response.errors.extend(item_errors(positions, of_target, name))
-        log_errors(response.errors, request.items)
-        return response
+        errors = [
+            error
+            for (name, target), of_target in zip(targets.items(), results, strict=True)
+            for error in item_errors(target.items or range(len(items)), of_target, name)
+        ]
+        log_errors(errors, request.items)
+        response = functools.partial(messages.vectors, targets, len(items), results, errors)
+        if len(items) * len(targets) <= INLINE_VECTORS:
+            return response()
+        return await asyncio.to_thread(lambda: response().SerializeToString())
 
 
 class Reranker(pb_grpc.RerankerServicer):

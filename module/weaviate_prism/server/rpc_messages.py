@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -147,6 +147,20 @@ def modality(message: pb.Part) -> Modality | None:
     if message.modality not in pb.Modality.values():
         raise InvalidInput(f"modality: {message.modality} is not known")
     return MODALITIES.get(message.modality)
+
+
+def vectors(
+    targets: Mapping[str, Target],
+    count: int,
+    results: Sequence[Sequence[Vector | PrismError]],
+    errors: Sequence[pb.ItemError],
+) -> pb.VectorizeResponse:
+    """The answer to a request of `count` items."""
+    blocks = [
+        block(name, count, target.items or range(count), of_target)
+        for (name, target), of_target in zip(targets.items(), results, strict=True)
+    ]
+    return pb.VectorizeResponse(blocks=blocks, errors=errors)
 
 
 def block(name: str, count: int, positions: Iterable[int], results: Sequence[Vector | PrismError]) -> pb.Block:

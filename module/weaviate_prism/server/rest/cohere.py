@@ -38,7 +38,7 @@ class RerankResponse(msgspec.Struct):
 DECODER = msgspec.json.Decoder(RerankRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Ranking:
+def parse(body: bytes, settings: Settings) -> Ranking:
     """
     Raises:
         InvalidInput: not the JSON that is asked for.

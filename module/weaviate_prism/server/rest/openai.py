@@ -67,7 +67,7 @@ class Texts(Inputs, frozen=True, kw_only=True):
 DECODER = msgspec.json.Decoder(EmbeddingsRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Texts:
+def parse(body: bytes, settings: Settings) -> Texts:
     """
     Raises:
         InvalidInput: not the JSON that is asked for, or nothing to vectorize.

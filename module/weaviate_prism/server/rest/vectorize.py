@@ -44,7 +44,7 @@ class VectorizeResponse(msgspec.Struct, rename="camel"):
 DECODER = msgspec.json.Decoder(VectorizeRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Inputs:
+def parse(body: bytes, settings: Settings) -> Inputs:
     """Every input by its name, `images[3]`; one that cannot be read is its error.
 
     Raises:

@@ -49,7 +49,7 @@ class VectorsResponse(msgspec.Struct):
 DECODER = msgspec.json.Decoder(VectorsRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Inputs:
+def parse(body: bytes, settings: Settings) -> Inputs:
     """
     Raises:
         InvalidInput: not the JSON that is asked for.

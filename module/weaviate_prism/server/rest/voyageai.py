@@ -65,7 +65,7 @@ class EmbeddingsResponse(msgspec.Struct, tag_field="object", tag="list"):
 DECODER = msgspec.json.Decoder(EmbeddingsRequest)
 
 
-def parse(body: bytearray, settings: Settings) -> Inputs:
+def parse(body: bytes, settings: Settings) -> Inputs:
     """
     Raises:
         InvalidInput: not the JSON that is asked for, or nothing to vectorize.
