@@ -78,6 +78,9 @@ class Settings:
     dtype: Dtype = setting(  # noqa: RUF009 - as all others; Ruff does not look behind the name of the literal
         "auto", "Precision of weights; auto is bfloat16 on CUDA, float32 on CPU."
     )
+    decode: Literal["exact", "fast"] = setting(
+        "exact", "How large JPEGs are decoded: fast leaves out detail that a model would drop anyway. COSINES"
+    )
 
     stock_prompt: Literal["document", "query"] = setting(
         "document", "Prompt for contracts that do not tell queries from documents (bind, clip, OpenAI's)."

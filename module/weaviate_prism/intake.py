@@ -15,7 +15,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.media import NO_MEDIA, MediaDecoder, recognise
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Content, Model, Patches
+from weaviate_prism.models.base import Content, Model, Patches, WantedSize
 from weaviate_prism.store import digest_of
 from weaviate_prism.tracing import shown
 from weaviate_prism.values import (
@@ -98,7 +98,7 @@ class Intake:
         key = (known or digest(part)) if self.seen.serves(model) else None
         if key and (found := self.seen.find(model, key, video_frames)):
             return found
-        made = model.patched(self.decode_part(part, video_frames))
+        made = model.patched(self.decode_part(part, video_frames, model.wanted_size))
         return self.seen.keep(model, key, video_frames, made) if key and isinstance(made, Patches) else made
 
     def pixels(self, parts: Sequence[Part], video_frames: int) -> int:
@@ -109,8 +109,8 @@ class Intake:
         """
         return sum(_of_each(parts, lambda part: self._pixels_of(part, video_frames)))
 
-    def decode_part(self, part: Text | Image | Video, video_frames: int) -> Content:
-        """A clip as so many of its frames.
+    def decode_part(self, part: Text | Image | Video, video_frames: int, wanted: WantedSize | None) -> Content:
+        """A clip as so many of its frames; `wanted` as in `MediaDecoder.picture`.
 
         Raises:
             InvalidInput, TooLarge, Unsupported
@@ -119,7 +119,7 @@ class Intake:
             return part.text
         with self._failures_counted(part):
             if isinstance(part, Image):
-                return self._decoder.picture(part.data)
+                return self._decoder.picture(part.data, wanted)
             return self._decoder.clip(part.data, video_frames)
 
     def _pixels_of(self, part: Part, video_frames: int) -> int:

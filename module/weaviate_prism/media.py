@@ -7,6 +7,7 @@ Everything may be called from several threads at once; nothing here knows of mod
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import struct
@@ -27,7 +28,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, check_limit
-from weaviate_prism.models.base import Clip
+from weaviate_prism.models.base import Clip, WantedSize
 from weaviate_prism.room import LARGEST_AT_ONCE, PixelBudget
 from weaviate_prism.values import Modality
 
@@ -70,6 +71,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
 
 
 def recognise(data: bytes) -> Modality | None:
@@ -88,8 +90,10 @@ class MediaDecoder:
         Image.MAX_IMAGE_PIXELS = None
         self._budget = PixelBudget(LARGEST_AT_ONCE * settings.max_image_pixels)
 
-    def picture(self, data: bytes) -> Image.Image:
+    def picture(self, data: bytes, wanted: WantedSize | None = None) -> Image.Image:
         """The first frame as RGB: upright, transparency on white, 16 bits and floats scaled to 8 bits.
+
+        Where it is enough to have the size that `wanted` makes of its own, upright, a JPEG may come out smaller.
 
         Raises:
             InvalidInput: not a picture, damaged or truncated.
@@ -97,7 +101,7 @@ class MediaDecoder:
             Overloaded: too much is decoded already.
         """
         opened = self._open_picture(data)
-        return self._budget.made(opened.pixels, opened.decode)
+        return self._budget.made(opened.pixels, functools.partial(opened.decode, wanted))
 
     def clip(self, data: bytes, frames: int = 0) -> Clip:
         """So many frames, 0 for as many as the setting says; see `video.open_clip` and `video.OpenedClip`.
@@ -135,15 +139,27 @@ class OpenedPicture:
     _file: ImageFile.ImageFile
     _reader: _Reader
 
-    def decode(self) -> Image.Image:
-        """Only once."""
+    def decode(self, wanted: WantedSize | None = None) -> Image.Image:
+        """Only once; see `MediaDecoder.picture`."""
         with _plain_errors(self._kind), self._file as picture:
             self._reader.allow(HEADER_SECONDS + self.pixels * SECONDS_PER_PIXEL)
+            if wanted and isinstance(picture, JpegImageFile):
+                _reduce(picture, wanted)
             picture.load()
             turn = UPRIGHT.get(_orientation(picture.info.get("exif", b"")))
             upright = _rgb(picture) if turn is None else _rgb(picture).transpose(turn)
         upright.info = {}  # else whoever reads EXIF next would turn it again
         return upright
+
+
+def _reduce(picture: JpegImageFile, wanted: WantedSize) -> None:
+    """Has it decoded to a half, a quarter or an eighth of its size, the smallest that is no less than wanted."""
+    width, height = picture.size
+    if _orientation(picture.info.get("exif", b"")) in SIDEWAYS:
+        height, width = wanted(height, width)
+    else:
+        width, height = wanted(width, height)
+    picture.draft(None, (width, height))
 
 
 @contextlib.contextmanager

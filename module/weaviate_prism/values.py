@@ -165,6 +165,7 @@ class ModelInfo:
     prompts: tuple[str, ...] = ()  # names of the prompts that the model brings
     tier: str = "standard"  # how it is computed; see `models.tiers`
     refused_tiers: tuple[str, ...] = ()  # faster ways that failed their proof
+    decode: str = "exact"  # "fast": it is handed pictures that were decoded smaller, which changes vectors a little
     joint: bool = False  # whether it reads several parts of an item as one message
 
 

@@ -46,7 +46,7 @@ def test_meta_is_an_object_that_names_models_and_limits(http: httpx.Client) -> N
     meta = http.get("/meta").json()
     assert meta["version"]
     assert {model["kind"] for model in meta["models"]} == {"embedder", "reranker"}
-    keys = {"name", "revision", "modalities", "joint", "dimensions", "dtype", "device"}
+    keys = {"name", "revision", "modalities", "joint", "dimensions", "dtype", "device", "decode"}
     assert all(keys <= set(model) for model in meta["models"])
     assert meta["limits"]["max_items"] == 50
     assert meta["request_timeout"] == 50.0

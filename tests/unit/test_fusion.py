@@ -123,6 +123,7 @@ def vectors(count: int) -> list[Vector]:
 def test_a_mean_weighs_directions_not_lengths() -> None:
     some = vectors(3)
     (ours,) = fusion.finished([fusion.mean(some, [0.5, 0.3, 0.2])], [5])
+    assert not isinstance(ours, PrismError)
     units = np.stack([vector / np.linalg.norm(vector) for vector in some])
     expected = (np.array([0.5, 0.3, 0.2]) @ units)[:5]
     assert ours.dtype == np.float32
@@ -139,6 +140,7 @@ def test_parts_that_cancel_out_are_an_error() -> None:
     with pytest.raises(InvalidInput, match="opposite directions"):
         fusion.mean([vector, -3 * vector], [0.5, 0.5])
     (left,) = fusion.finished([fusion.mean([vector, -3 * vector], [0.6, 0.4])], [0])
+    assert not isinstance(left, PrismError)
     np.testing.assert_allclose(left, vector / np.linalg.norm(vector), atol=1e-6)
 
 
@@ -149,4 +151,5 @@ def test_a_cut_that_leaves_nothing_is_an_error() -> None:
     assert isinstance(zero, InvalidInput)
     assert zero.message == "dimensions: the first 2 of its vector are all zero"
     assert error is refused
+    assert not isinstance(vector, PrismError)
     np.testing.assert_allclose(vector, long[:2] / np.linalg.norm(long[:2]), atol=1e-6)

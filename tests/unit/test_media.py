@@ -137,6 +137,58 @@ def test_of_a_jpeg_with_more_pictures_behind_it_the_first_is_taken() -> None:
     assert_close(colours(phone), media.CORNERS, most=6)
 
 
+# -- decoded smaller -----------------------------------------------------------------------------
+
+
+def half(width: int, height: int) -> tuple[int, int]:
+    """What a model may want."""
+    return width // 2, height // 2
+
+
+def wide(width: int, height: int) -> tuple[int, int]:
+    return 100, 30
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_decoded_to_no_less_than_is_wanted_of_it_upright(orientation: int) -> None:
+    lying = corners(400, 240)
+    data = media.oriented(lying, "JPEG", orientation)
+    exact, reduced = DECODER.picture(data), DECODER.picture(data, half)
+    assert reduced.size == (exact.width // 2, exact.height // 2)
+    assert_close(corner_colours(reduced), corner_colours(exact), most=6)
+    # a side that needs less does not make the other too small, whichever way they are turned
+    assert DECODER.picture(data, wide).size == ((100, 60) if orientation < 5 else (120, 200))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_every_kind_of_jpeg_is_decoded_smaller(mode: str, progressive: bool) -> None:
+    data = encoded(corners(403, 243).convert(mode), "JPEG", progressive=progressive)
+    exact, reduced = DECODER.picture(data), DECODER.picture(data, lambda width, height: (50, 30))
+    assert (reduced.mode, reduced.size) == ("RGB", (51, 31))  # an eighth, rounded up
+    assert_close(corner_colours(reduced), corner_colours(exact), most=8)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (33, 25), (64, 24), (640, 480)])
+def test_a_jpeg_that_has_no_more_than_is_wanted_is_decoded_as_ever(size: tuple[int, int]) -> None:
+    data = encoded(corners(64, 48), "JPEG")
+    assert DECODER.picture(data, lambda width, height: size).tobytes() == DECODER.picture(data).tobytes()
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_other_pictures_are_decoded_as_ever(kind: str) -> None:
+    data = encoded(corners(400, 240), kind)
+    assert DECODER.picture(data, half).tobytes() == DECODER.picture(data).tobytes()
+
+
+def test_limits_are_on_what_was_sent_however_small_it_is_decoded() -> None:
+    data = encoded(corners(400, 240), "JPEG")
+    with pytest.raises(TooLarge, match="96000 pixels"):
+        MediaDecoder(Settings(max_image_pixels=95_999)).picture(data, half)
+    with pytest.raises(InvalidInput, match="truncated"):
+        DECODER.picture(data[: len(data) // 2], half)
+
+
 # -- modes ---------------------------------------------------------------------------------------
 
 

@@ -65,8 +65,8 @@ class Decodes:
         self.alive = self.most = 0
         original = Intake.decode_part
 
-        def decode_part(intake: Intake, part: Text | Image | Video, video_frames: int) -> Content:
-            content = original(intake, part, video_frames)
+        def decode_part(intake: Intake, part: Text | Image | Video, video_frames: int, wanted: Any) -> Content:
+            content = original(intake, part, video_frames, wanted)
             if isinstance(part, Image):
                 self.times[part.data] = self.times.get(part.data, 0) + 1
                 self.alive += 1

@@ -957,7 +957,9 @@ type Model struct {
 	Device string `protobuf:"bytes,8,opt,name=device,proto3" json:"device,omitempty"`
 	// Whether it reads several parts of an item together, as one message; else one part at a time (an embedder's
 	// vectors may still be averaged, FUSION_MEAN).
-	Joint         bool `protobuf:"varint,9,opt,name=joint,proto3" json:"joint,omitempty"`
+	Joint bool `protobuf:"varint,9,opt,name=joint,proto3" json:"joint,omitempty"`
+	// How large JPEGs are decoded: "exact", or "fast", which changes vectors a little. As for dtype.
+	Decode        string `protobuf:"bytes,10,opt,name=decode,proto3" json:"decode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1053,6 +1055,13 @@ func (x *Model) GetJoint() bool {
 		return x.Joint
 	}
 	return false
+}
+
+func (x *Model) GetDecode() string {
+	if x != nil {
+		return x.Decode
+	}
+	return ""
 }
 
 // A model under a name of its own, with options for requests that say nothing else.
@@ -1298,7 +1307,7 @@ const file_prism_proto_rawDesc = "" +
 	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\x12\x1f\n" +
 	"\vkeeps_media\x18\x03 \x01(\bR\n" +
 	"keepsMedia\"\r\n" +
-	"\vInfoRequest\"\x82\x02\n" +
+	"\vInfoRequest\"\x9a\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x12\n" +
@@ -1313,7 +1322,9 @@ const file_prism_proto_rawDesc = "" +
 	"max_tokens\x18\x06 \x01(\rR\tmaxTokens\x12\x14\n" +
 	"\x05dtype\x18\a \x01(\tR\x05dtype\x12\x16\n" +
 	"\x06device\x18\b \x01(\tR\x06device\x12\x14\n" +
-	"\x05joint\x18\t \x01(\bR\x05joint\"\x99\x01\n" +
+	"\x05joint\x18\t \x01(\bR\x05joint\x12\x16\n" +
+	"\x06decode\x18\n" +
+	" \x01(\tR\x06decode\"\x99\x01\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +

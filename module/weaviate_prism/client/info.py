@@ -22,6 +22,7 @@ class LoadedModel:
     max_tokens: int
     dtype: str
     device: str
+    decode: str  # how large JPEGs are decoded: "exact" or "fast"
 
     def supports(self, modality: str | tuple[str, ...]) -> bool:
         """Whether it reads a modality, or several in one input, as `SentenceTransformer.supports` tells."""
@@ -85,4 +86,5 @@ def _model(message: pb.Model) -> LoadedModel:
         max_tokens=message.max_tokens,
         dtype=message.dtype,
         device=message.device,
+        decode=message.decode,
     )

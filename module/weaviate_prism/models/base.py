@@ -5,7 +5,7 @@ Nothing here knows of queues, deadlines or wires; nothing in the engine knows of
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from weakref import ReferenceType
@@ -18,6 +18,10 @@ from weaviate_prism.values import Modality, ModelInfo, Task
 
 Picture: TypeAlias = Pillow.Image
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+Size: TypeAlias = tuple[int, int]
+"""Width and height."""
+WantedSize: TypeAlias = Callable[[int, int], Size]
+"""Of an upright picture of some size, how much a model needs: to be decoded to no less is as good, or nearly."""
 
 
 class ModelError(RuntimeError):
@@ -82,6 +86,10 @@ class Model(Protocol):
     # All that changes what its vision tower makes of a picture or clip: weights, dtype, processor settings. Empty where
     # `patched` makes no patches.
     eyes: str
+
+    @property
+    def wanted_size(self) -> WantedSize | None:
+        """None where pictures are to be decoded in full."""
 
     def patched(self, content: Content) -> Content:
         """A picture or clip as patches, where the model takes those from whoever decoded it. Thread-safe.

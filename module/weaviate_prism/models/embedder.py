@@ -36,12 +36,14 @@ class SentenceEmbedder:
 
     def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
         self._model = model
-        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._messages = Messages(model, info.max_tokens)
-        self.info = replace(info, tier=tier.name, joint=self._messages.used)
+        self.wanted_size = tier.wanted_size if info.decode == "fast" else None
+        decode = "fast" if self.wanted_size else "exact"
+        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes and f"{tier.eyes} {decode}"
+        self.info = replace(info, tier=tier.name, joint=self._messages.used, decode=decode)
         self._threads = forward_threads(model)
-        self.identity = _identity(model, info)
+        self.identity = _identity(model, self.info)
 
     @property
     def joint(self) -> bool:
@@ -108,6 +110,7 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
         max_tokens=loading.limit_tokens(model),
         dtype=str(dtype).removeprefix("torch."),
         device=device,
+        decode=settings.decode,
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     model.eval()
@@ -131,7 +134,7 @@ def _answers(embedder: SentenceEmbedder) -> npt.NDArray[np.float32]:
 
 
 def _identity(model: Any, info: ModelInfo) -> str:
-    """Name, revision, precision, and a digest of prompts and processor settings."""
+    """Name, revision, precision, how pictures are decoded, and a digest of prompts and processor settings."""
     processor = getattr(model[0], "processor", None)
     settings = repr((sorted(model.prompts.items()), model.default_prompt_name, repr(processor)))
-    return f"{info.name}@{info.revision}:{info.dtype}:{hashlib.sha256(settings.encode()).hexdigest()}"
+    return f"{info.name}@{info.revision}:{info.dtype}:{info.decode}:{hashlib.sha256(settings.encode()).hexdigest()}"

@@ -56,6 +56,7 @@ class FakeEmbedder:
     joint = True
     identity = eyes = "fake"
     media_bytes = 0
+    wanted_size = None
 
     def __init__(self, cost: FakeCost) -> None:
         self.info = _info("embedder", DIMENSIONS)
@@ -77,6 +78,7 @@ class FakeReranker:
 
     eyes = "fake"
     media_bytes = 0
+    wanted_size = None
 
     def __init__(self, cost: FakeCost) -> None:
         self.info = _info("reranker", 0)

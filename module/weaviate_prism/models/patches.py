@@ -17,9 +17,10 @@ import torch
 from transformers.image_utils import SizeDict
 
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.models.base import Clip, Content, Patches
+from weaviate_prism.models.base import Clip, Content, Patches, Size
 from weaviate_prism.models.threads import use_threads
 from weaviate_prism.models.tiers import NotApplicable
+from weaviate_prism.models.wanted import wanted_size
 from weaviate_prism.values import Modality
 
 # The arithmetic that is left out here, which must be wanted in full.
@@ -41,6 +42,10 @@ class Patcher:
         for each in (self._image, self._video):
             if not all(getattr(each, step) for step in STEPS):
                 raise NotApplicable(f"{type(each).__name__} leaves out one of {', '.join(STEPS)}")
+
+    def wanted_size(self, width: int, height: int) -> Size:
+        """See `models.base.Model`."""
+        return wanted_size(self._image, width, height)
 
     @property
     def settings(self) -> str:

@@ -81,6 +81,7 @@ class QwenVL:
         self._max_tokens = max_tokens
         self._patcher = Patcher(first.processor, self._eyes.token_bytes)
         self.eyes = f"{self._eyes.fingerprint()} {self._patcher.settings}"
+        self.wanted_size = self._patcher.wanted_size
         self._prepend = first.input_formatter.prepend_prompt_to_messages
         options = dict(first.processing_kwargs.get("chat_template", {}))
         if not options.pop("restore_suffix", True):

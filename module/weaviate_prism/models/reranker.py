@@ -33,11 +33,13 @@ class CrossEncoderReranker:
 
     def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
         self._model = model
-        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
         self._activation = torch.nn.Identity() if logits else model.activation_fn
         self._messages = Messages(model, info.max_tokens)
-        self.info = replace(info, tier=tier.name, joint=self._messages.used)
+        self.wanted_size = tier.wanted_size if info.decode == "fast" else None
+        decode = "fast" if self.wanted_size else "exact"
+        self.media_bytes, self.eyes = tier.media_bytes, tier.eyes and f"{tier.eyes} {decode}"
+        self.info = replace(info, tier=tier.name, joint=self._messages.used, decode=decode)
         self._threads = forward_threads(model)
 
     def patched(self, content: Content) -> Content:
@@ -113,6 +115,7 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
         max_tokens=loading.limit_tokens(model),
         dtype=str(dtype).removeprefix("torch."),
         device=device,
+        decode=settings.decode,
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     model.eval()

@@ -31,6 +31,7 @@ class Standard:
 
     name = "standard"
     eyes = ""
+    wanted_size = None
     media_bytes = 48_000_000  # as floats: a picture of 1,800 tokens takes 43 MB, one of 640x480 7.4 MB
 
     def __init__(self, model: Any, output: str, max_tokens: int) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from weaviate_prism.models.base import Clip, Content, Model, Prepared
+from weaviate_prism.models.base import Clip, Content, Model, Prepared, WantedSize
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.values import Modality, ModelInfo
 
@@ -34,6 +34,10 @@ class Tier(Protocol):
     name: str
     media_bytes: int  # see `models.base.Model`, as for the next ones
     eyes: str
+
+    @property
+    def wanted_size(self) -> WantedSize | None:
+        """See `models.base.Model`, whatever the setting `decode` says; None where it is not known."""
 
     def patched(self, content: Content) -> Content:
         """See `models.base.Model`."""

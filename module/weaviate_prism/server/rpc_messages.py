@@ -185,6 +185,7 @@ def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
             dtype=model.dtype,
             device=model.device,
             joint=model.joint,
+            decode=model.decode,
         )
         for model in value.models
     ]
