@@ -166,6 +166,7 @@ class ModelInfo:
     tier: str = "standard"  # how it is computed; see `models.tiers`
     refused_tiers: tuple[str, ...] = ()  # faster ways that failed their proof
     joint: bool = False  # whether it reads several parts of an item as one message
+    dtype_note: str = ""  # how near bfloat16 is to float32, or why it was not taken; empty where nobody compared
 
 
 @dataclass(frozen=True, slots=True)
