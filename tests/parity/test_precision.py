@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tiny import qwen_vl, texts, towers
 from weaviate_prism import bundled
 from weaviate_prism.config import Dtype, Settings
 from weaviate_prism.engine import Engine
@@ -18,6 +20,8 @@ from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:unclosed file .*reranker\.jinja:ResourceWarning")
 
 SOURCES = {"embedder": "scenes-embedder", "reranker": "scenes-reranker"}
 AMX = "processor\t: 0\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n"
@@ -81,8 +85,8 @@ def test_where_it_is_too_coarse_auto_means_float32(
     monkeypatch.setattr(tiers, limit, 1.0 if kind == "embedder" else 1e-9)
     model = load(kind)
     assert outcome(model.info) == ("float32", QwenVL.name)
-    assert model.info.dtype_note.startswith("because in bfloat16 ")
-    assert "bfloat16 does not answer as float32" in caplog.text
+    assert model.info.dtype_note.startswith("bfloat16 is not proved: against float32 ")
+    assert "bfloat16 is not proved, and torch.float32 is taken" in caplog.text
     assert model.info.refused_tiers == ()
 
 
@@ -90,7 +94,7 @@ def test_who_asks_for_bfloat16_gets_it_even_where_it_is_too_coarse(monkeypatch: 
     monkeypatch.setattr(tiers, "CLOSE_COSINE", 1.0)
     info = load("embedder", "bfloat16").info
     assert info.dtype == "bfloat16"
-    assert info.dtype_note.startswith("as it is set, though against float32 the lowest cosine is")
+    assert info.dtype_note.startswith("bfloat16 is not proved: against float32 the lowest cosine is")
 
 
 def test_without_room_for_float32_bfloat16_is_not_proved(
@@ -100,8 +104,8 @@ def test_without_room_for_float32_bfloat16_is_not_proved(
     monkeypatch.setattr(memory, "free_bytes", lambda device: int(needed * 1.5))
     model = load("embedder")
     assert outcome(model.info) == ("bfloat16", QwenVL.name)
-    assert model.info.dtype_note == "not compared with float32, for which there was no room"
-    assert "without proof" in caplog.text
+    assert model.info.dtype_note.startswith("bfloat16 is not proved: there is no room for float32")
+    assert "torch.bfloat16 is taken" in caplog.text
 
 
 def test_a_way_is_compared_with_float32_rather_than_with_another_rounding(
@@ -116,6 +120,19 @@ def test_a_way_is_compared_with_float32_rather_than_with_another_rounding(
 
     monkeypatch.setattr(Standard, "forward", rough)
     assert outcome(load("reranker").info) == ("bfloat16", QwenVL.name)
+
+
+KINDS = [("embedder", towers.clip), ("embedder", texts.text_embedder), ("embedder", qwen_vl.embedder)]
+KINDS += [("reranker", texts.cross_encoder), ("reranker", qwen_vl.reranker)]
+
+
+@pytest.mark.parametrize(("kind", "make"), KINDS)
+def test_models_of_every_kind_are_compared_by_what_they_read(
+    cpu: Path, tmp_path: Path, kind: str, make: Callable[[Path], Path]
+) -> None:
+    model = load_model(ModelSpec(kind, str(make(tmp_path))), Settings(device="cpu"))
+    assert "against float32" in model.info.dtype_note
+    assert (model.info.dtype == "bfloat16") is not ("not proved" in model.info.dtype_note)
 
 
 async def test_vectors_of_both_precisions_are_told_apart(cpu: Path) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 
 from weaviate_prism.config import Dtype
+from weaviate_prism.errors import PrismError
 from weaviate_prism.models.base import Model, NoRoomError
 from weaviate_prism.models.tiers import Answers, Coarse
 
@@ -56,24 +57,23 @@ def in_precision(
 
     if wanted == "float32" or not (wanted == "bfloat16" or is_fast(device)):
         return made(torch.float32)
+    expected, reason, room = None, "", True
     try:
         expected = answers(standard(torch.float32))
     except (NoRoomError, MemoryError, torch.OutOfMemoryError) as error:
-        reason = str(error)
-        expected = None
-    _free()  # not before the error is gone, which may hold the model
-    if expected is None:
-        log.warning("%s: in bfloat16 without proof, for float32 there is no room: %s", name, reason)
-        return made(torch.bfloat16, note="not compared with float32, for which there was no room")
-    try:
-        return made(torch.bfloat16, expected)
-    except Coarse as error:
-        reason = str(error)
-    _free()
-    log.warning("%s: bfloat16 does not answer as float32: %s", name, reason)
-    if wanted == "bfloat16":
-        return made(torch.bfloat16, note=f"as it is set, though against float32 {reason}")
-    return made(torch.float32, note=f"because in bfloat16 {reason}")
+        reason, room = f"there is no room for float32: {error}", False
+    except PrismError as error:
+        reason = f"the samples cannot be read: {error.message}"
+    _free()  # not before an error is gone, which may hold the model
+    if expected is not None:
+        try:
+            return made(torch.bfloat16, expected)
+        except Coarse as error:
+            reason = f"against float32 {error}"
+        _free()
+    taken = torch.bfloat16 if wanted == "bfloat16" or not room else torch.float32
+    log.warning("%s: bfloat16 is not proved, and %s is taken: %s", name, taken, reason)
+    return made(taken, note=f"bfloat16 is not proved: {reason}")
 
 
 def is_fast(device: str) -> bool:

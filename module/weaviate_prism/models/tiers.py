@@ -15,6 +15,7 @@ from PIL import Image
 
 from weaviate_prism.models.base import Clip, Content, Model, Prepared
 from weaviate_prism.models.standard import Standard
+from weaviate_prism.profiles import EMBEDDER
 from weaviate_prism.values import Modality, ModelInfo
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,10 @@ Answers: TypeAlias = npt.NDArray[np.float32]
 
 
 def samples(info: ModelInfo) -> list[Sample]:
-    """What the proof reads: texts, pictures that are to be enlarged and made smaller, a clip, and several at once."""
+    """What proofs read: texts, pictures that are to be enlarged and made smaller, a clip, and several at once.
+
+    Those of them that the model reads; a reranker without messages reads texts only.
+    """
     noise = np.random.default_rng(0)
 
     def picture(width: int, height: int) -> Image.Image:
@@ -67,15 +71,28 @@ def samples(info: ModelInfo) -> list[Sample]:
 
     frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
-    texts = "a red bicycle, 42 \N{SNOWMAN}\n leans", ""
-    found: list[Sample] = [*((text,) for text in texts), (picture(50, 41),), (picture(420, 300), texts[0])]
-    if Modality.VIDEO in info.modalities:
-        found += [
-            (clip,),
-            ("before", picture(64, 200), clip, "after"),
-            (clip, texts[0], picture(70, 70), picture(40, 90)),
-        ]
+    text, *others = "a red bicycle, 42 \N{SNOWMAN}\n leans", "", "a longer one. " * 5
+    found: list[Sample] = [(text,), *((other,) for other in others)]
+    media = info.modalities if info.joint or info.kind == EMBEDDER else ()
+    if Modality.IMAGE in media:
+        found.append((picture(50, 41),))
+        found.append((picture(420, 300), text) if info.joint else (picture(420, 300),))
+    if Modality.VIDEO in media:
+        found.append((clip,))
+        if info.joint:
+            found.append(("before", picture(64, 200), clip, "after"))
+            found.append((clip, text, picture(70, 70), picture(40, 90)))
     return found
+
+
+def pairs(read: Sequence[Sequence[Content]]) -> list[tuple[Sequence[Content], Sequence[Content], str]]:
+    """Query, document and instruction: each sample on each side, several documents of one query, and media on both.
+
+    Not each with each: of 262 million weights on two cores, 28 pairs took minutes.
+    """
+    text, *_, before_last, last = read
+    asked = [(text, document, "") for document in read] + [(last, document, "") for document in (text, before_last)]
+    return asked + [(query, text, "Judge it.") for query in read]
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
