@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -57,7 +58,12 @@ class Service:
         return not self._loading.done() or self.engine.loading()
 
     async def _load(self) -> None:
-        await self.engine.start()
+        gc.disable()  # looking through what stays for good took 1.3 s of the 9 s that importing the libraries takes
+        try:
+            await self.engine.start()
+        finally:
+            gc.freeze()  # nor look through it later, which stops all threads
+            gc.enable()
         await self._rpc.announce()
         if self.engine.ready():
             log.info("ready")
