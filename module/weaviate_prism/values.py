@@ -167,6 +167,7 @@ class ModelInfo:
     refused_tiers: tuple[str, ...] = ()  # faster ways that failed their proof
     decode: str = "exact"  # "fast": it is handed pictures that were decoded smaller, which changes vectors a little
     joint: bool = False  # whether it reads several parts of an item as one message
+    dtype_note: str = ""  # how near bfloat16 is to float32, or why it was not taken; empty where nobody compared
 
 
 @dataclass(frozen=True, slots=True)

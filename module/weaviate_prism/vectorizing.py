@@ -60,7 +60,8 @@ def plan(target: Target, profile: Profile, task: Task, embedder: Embedder) -> Pl
         instruction=target.instruction or profile.prompt(task),
         fusion=target.fusion or profile.fusion,
     )
-    about = (embedder.identity, profile.video_frames, task.value, target.instruction)
+    # the model as it was asked for, too: its revision tells directories of one name apart by parts of their files only
+    about = (profile.model, embedder.identity, profile.video_frames, task.value, target.instruction)
     stem = hashlib.blake2b(repr(about).encode(), digest_size=20)
     return Plan(target, View(embedder, profile.video_frames), fusion_of(target, embedder), stem)
 

@@ -184,7 +184,7 @@ def test_attention_is_computed_as_the_profile_says() -> None:
         spec = ModelSpec("embedder", "scenes-embedder", dtype="float32", attention=attention)
         model = embedder.load(spec, settings)
         assert model.info.tier == "standard"
-        assert model._model.transformers_model.config._attn_implementation == attention
+        assert model.model.transformers_model.config._attn_implementation == attention
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 
@@ -18,10 +20,11 @@ from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
+from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, samples
 from weaviate_prism.models.towers import with_pictures
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
@@ -35,7 +38,7 @@ class SentenceEmbedder:
     """Vectors equal to `SentenceTransformer.encode_query` / `encode_document` on the same weights."""
 
     def __init__(self, model: SentenceTransformer, info: ModelInfo, tier: Tier) -> None:
-        self._model = model
+        self.model = model
         self._tier = tier
         self._messages = Messages(model, info.max_tokens)
         self.wanted_size = tier.wanted_size if info.decode == "fast" else None
@@ -70,11 +73,11 @@ class SentenceEmbedder:
         return np.asarray(vectors.numpy(), dtype=np.float32)
 
     def _prompt(self, task: Task) -> str | None:
-        prompts = self._model.prompts
+        prompts = self.model.prompts
         for name in PROMPT_NAMES[task]:
             if name in prompts:
                 return prompts[name] or None
-        default = self._model.default_prompt_name
+        default = self.model.default_prompt_name
         return prompts.get(default) if default else None
 
 
@@ -86,10 +89,16 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     """
     source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(spec.dtype, device)
+    loading.require_kind(source, "embedder")
+    make = functools.partial(_standard, spec, settings, source, device)
+    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec), _answers)
+
+
+def _standard(
+    spec: ModelSpec, settings: Settings, source: loading.Source, device: str, dtype: torch.dtype
+) -> SentenceEmbedder:
     check_room(source.name, source.location, source.revision, dtype, device)
     options = loading.weights_options(spec, dtype)
-    loading.require_kind(source, "embedder")
     with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
         loading.require_module_list(source)
         model = SentenceTransformer(source.location, device=device, model_kwargs=options, **source.options())
@@ -114,20 +123,24 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     model.eval()
-    standard = SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
+    return SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
+
+
+def _fastest(spec: ModelSpec, standard: SentenceEmbedder, expected: Answers | None) -> SentenceEmbedder:
+    model, info = standard.model, standard.info
     if spec.attention:
-        return standard
+        return fastest(standard, {}, _answers, expected)
     ways = {QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens))}
-    return fastest(standard, ways, _answers)
+    return fastest(standard, ways, _answers, expected)
 
 
-def _answers(embedder: SentenceEmbedder) -> npt.NDArray[np.float32]:
-    """Unit vectors of the samples, for the proof of a faster tier."""
-    prepared = [
-        embedder.prepare([embedder.patched(content) for content in sample], task, instruction)
-        for sample in samples(embedder.info)
-        for task, instruction in ((Task.QUERY, "Find it."), (Task.DOCUMENT, ""))
-    ]
+def _answers(embedder: SentenceEmbedder) -> Answers:
+    """Unit vectors of the samples, for proofs."""
+    tasks = (Task.QUERY, "Find it."), (Task.DOCUMENT, "")
+    read = [[embedder.patched(content) for content in sample] for sample in samples(embedder.info)]
+    prepared = [embedder.prepare(read[0], task, instruction) for task, instruction in tasks]
+    # the others one way or the other, in turn: both ways took twice as long, and a prompt is put before any input alike
+    prepared += [embedder.prepare(sample, *tasks[number % 2]) for number, sample in enumerate(read[1:])]
     vectors = np.concatenate([embedder.forward(batch) for batch in batches(prepared, embedder.info)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

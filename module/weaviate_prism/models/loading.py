@@ -16,7 +16,7 @@ from huggingface_hub import snapshot_download
 from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
-from weaviate_prism.config import Dtype, Settings
+from weaviate_prism.config import Settings
 from weaviate_prism.models import table
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.models.trust import is_trusted, require_own_code
@@ -151,12 +151,6 @@ def device_of(settings: Settings) -> str:
     if settings.device == "cuda" and not available:
         raise ModelError("device=cuda, but torch finds no CUDA device")
     return "cuda" if available and settings.device != "cpu" else "cpu"
-
-
-def dtype_of(wanted: Dtype, device: str) -> torch.dtype:
-    if wanted == "auto":
-        return torch.bfloat16 if device == "cuda" else torch.float32
-    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
 def weights_options(spec: ModelSpec, dtype: torch.dtype) -> dict[str, Any]:

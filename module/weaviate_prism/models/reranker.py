@@ -19,10 +19,11 @@ from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
+from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, pairs, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
@@ -32,9 +33,9 @@ class CrossEncoderReranker:
     """Scores equal to `CrossEncoder.predict` on the same weights."""
 
     def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
-        self._model = model
+        self.model = model
         self._tier = tier
-        self._activation = torch.nn.Identity() if logits else model.activation_fn
+        self.gives_logits = logits
         self._messages = Messages(model, info.max_tokens)
         self.wanted_size = tier.wanted_size if info.decode == "fast" else None
         decode = "fast" if self.wanted_size else "exact"
@@ -63,20 +64,20 @@ class CrossEncoderReranker:
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
-        return self._scores(batch, self._activation)
+        return self._activated(batch, torch.nn.Identity() if self.gives_logits else self.model.activation_fn)
 
     def logits(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """[len(batch)] float32, whatever the setting says."""
-        return self._scores(batch, torch.nn.Identity())
+        return self._activated(batch, torch.nn.Identity())
 
-    def _scores(self, batch: Sequence[Prepared], activation: torch.nn.Module) -> npt.NDArray[np.float32]:
+    def _activated(self, batch: Sequence[Prepared], activation: torch.nn.Module) -> npt.NDArray[np.float32]:
         with on_device(self.info.device, self._threads):
             scores = activation(self._tier.forward(batch).float()).reshape(len(batch)).cpu()
         return np.asarray(scores.numpy(), dtype=np.float32)
 
     def _prompt(self) -> str | None:
-        name = self._model.default_prompt_name
-        return self._model.prompts.get(name) if name else None
+        name = self.model.default_prompt_name
+        return self.model.prompts.get(name) if name else None
 
     def _only_text(self, contents: Sequence[Content]) -> str:
         if len(contents) > 1:
@@ -93,10 +94,16 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     """
     source = loading.source_of(spec.source, spec.revision, settings)
     device = loading.device_of(settings)
-    dtype = loading.dtype_of(spec.dtype, device)
+    loading.require_kind(source, "reranker")
+    make = functools.partial(_standard, spec, settings, source, device)
+    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec), _scores)
+
+
+def _standard(
+    spec: ModelSpec, settings: Settings, source: loading.Source, device: str, dtype: torch.dtype
+) -> CrossEncoderReranker:
     check_room(source.name, source.location, source.revision, dtype, device)
     options = loading.weights_options(spec, dtype)
-    loading.require_kind(source, "reranker")
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs=options, **whole.options())
     loading.set_pixels(spec, model)
@@ -119,21 +126,27 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
         prompts=tuple(name for name, prompt in model.prompts.items() if prompt),
     )
     model.eval()
-    make = functools.partial(CrossEncoderReranker, model, info, logits=settings.rerank_logits)
-    standard = make(Standard(model, "scores", info.max_tokens))
+    tier = Standard(model, "scores", info.max_tokens)
+    return CrossEncoderReranker(model, info, tier, logits=settings.rerank_logits)
+
+
+def _fastest(spec: ModelSpec, standard: CrossEncoderReranker, expected: Answers | None) -> CrossEncoderReranker:
+    model, info = standard.model, standard.info
+    answers = _logits if info.dtype == "float32" else _scores
     if spec.attention:
-        return standard
-    return fastest(standard, {QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens))}, _answers)
+        return fastest(standard, {}, answers, expected)
+    make = functools.partial(CrossEncoderReranker, model, info, logits=standard.gives_logits)
+    return fastest(standard, {QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens))}, answers, expected)
 
 
-def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
-    """Of the samples, for the proof of a faster tier.
-
-    Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
-    """
+def _logits(reranker: CrossEncoderReranker) -> Answers:
+    """Of the samples, for proofs in float32: scores near 0 and 1 would hide any difference."""
     read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
-    pairs = [(query, document) for query in read[:: len(read) - 1] for document in read]
-    prepared = [reranker.prepare(query, document, "") for query, document in pairs]
-    prepared += [reranker.prepare(document, query, "Judge it.") for query, document in pairs]
-    answers = reranker.logits if reranker.info.dtype == "float32" else reranker.forward
-    return np.concatenate([answers(batch) for batch in batches(prepared, reranker.info)])
+    prepared = [reranker.prepare(*pair) for pair in pairs(read)]
+    return np.concatenate([reranker.logits(batch) for batch in batches(prepared, reranker.info)])
+
+
+def _scores(reranker: CrossEncoderReranker) -> Answers:
+    """Of the samples, for proofs in bfloat16, in which logits of the standard way have 8 bits."""
+    scores: Answers = reranker.model.activation_fn(torch.from_numpy(_logits(reranker))).numpy()
+    return scores

@@ -15,17 +15,22 @@ from PIL import Image
 
 from weaviate_prism.models.base import Clip, Content, Model, Prepared, WantedSize
 from weaviate_prism.models.standard import Standard
+from weaviate_prism.profiles import EMBEDDER
 from weaviate_prism.values import Modality, ModelInfo
 
 log = logging.getLogger(__name__)
 
-# Answers of both ways may differ by so much: each number in float32, which rounds; in bfloat16, which differs between
-# batches by 0.003 (and scores by 0.02) whichever way they are computed, vectors by their cosine.
+# Answers may differ by so much from what is expected: each number in float32, which rounds; in bfloat16, which differs
+# between batches by 0.003 (and scores by 0.02) whichever way they are computed, vectors by their cosine.
 CLOSE, CLOSE_COSINE, CLOSE_SCORE = 1e-4, 0.9995, 0.02
 
 
 class NotApplicable(Exception):
     """A way is not made for this model; the message says why."""
+
+
+class Coarse(Exception):
+    """No way to compute a model in bfloat16 answers as float32 does; the message says how far the best is off."""
 
 
 class Tier(Protocol):
@@ -58,7 +63,10 @@ Answers: TypeAlias = npt.NDArray[np.float32]
 
 
 def samples(info: ModelInfo) -> list[Sample]:
-    """What the proof reads: texts, pictures that are to be enlarged and made smaller, a clip, and several at once."""
+    """What proofs read: texts, pictures that are to be enlarged and made smaller, a clip, and several at once.
+
+    Those of them that the model reads; a reranker without messages reads texts only.
+    """
     noise = np.random.default_rng(0)
 
     def picture(width: int, height: int) -> Image.Image:
@@ -67,15 +75,28 @@ def samples(info: ModelInfo) -> list[Sample]:
 
     frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
-    texts = "a red bicycle, 42 \N{SNOWMAN}\n leans", ""
-    found: list[Sample] = [*((text,) for text in texts), (picture(50, 41),), (picture(420, 300), texts[0])]
-    if Modality.VIDEO in info.modalities:
-        found += [
-            (clip,),
-            ("before", picture(64, 200), clip, "after"),
-            (clip, texts[0], picture(70, 70), picture(40, 90)),
-        ]
+    text, *others = "a red bicycle, 42 \N{SNOWMAN}\n leans", "", "a longer one. " * 5
+    found: list[Sample] = [(text,), *((other,) for other in others)]
+    media = info.modalities if info.joint or info.kind == EMBEDDER else ()
+    if Modality.IMAGE in media:
+        found.append((picture(50, 41),))
+        found.append((picture(420, 300), text) if info.joint else (picture(420, 300),))
+    if Modality.VIDEO in media:
+        found.append((clip,))
+        if info.joint:
+            found.append(("before", picture(64, 200), clip, "after"))
+            found.append((clip, text, picture(70, 70), picture(40, 90)))
     return found
+
+
+def pairs(read: Sequence[Sequence[Content]]) -> list[tuple[Sequence[Content], Sequence[Content], str]]:
+    """Query, document and instruction: each sample on each side, several documents of one query, and media on both.
+
+    Not each with each: of 262 million weights on two cores, 28 pairs took minutes.
+    """
+    text, *_, before_last, last = read
+    asked = [(text, document, "") for document in read] + [(last, document, "") for document in (text, before_last)]
+    return asked + [(query, text, "Judge it.") for query in read]
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
@@ -86,35 +107,59 @@ def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prep
 M = TypeVar("M", bound=Model)
 
 
-def fastest(standard: M, faster: Mapping[str, Callable[[], M]], answers: Callable[[M], Answers]) -> M:
-    """The first of the faster ways, by name, that is one for this model and whose `answers` are the standard one's."""
+def fastest(
+    standard: M,
+    faster: Mapping[str, Callable[[], M]],
+    answers: Callable[[M], Answers],
+    reference: Answers | None = None,
+) -> M:
+    """The first of the faster ways, by name, that is one for this model and answers as expected; else the standard one.
+
+    Args:
+        reference: what is expected: the model's answers in float32, where it is loaded in bfloat16. None: what the
+            standard way answers.
+
+    Raises:
+        Coarse: not even the standard way answers as the reference.
+    """
     info = standard.info
-    expected = functools.cache(lambda: answers(standard))
+    expected = functools.cache(lambda: answers(standard) if reference is None else reference)
     refused: list[str] = []
     for name, make in faster.items():
         try:
             model = make()
-            differ = difference(expected(), answers(model), info)
+            near, figure = comparison(expected(), answers(model), info)
         except NotApplicable as error:
             log.info("%s: not computed the way of %s: %s", info.name, name, error)
             continue
         except Exception as error:  # whatever a new version of a library changed: the standard way works
             log.warning("%s: the way of %s failed its proof", info.name, name, exc_info=error)
         else:
-            if not differ:
-                model.info = replace(model.info, refused_tiers=tuple(refused))
-                return model
-            log.warning("%s: the way of %s failed its proof: %s", info.name, name, differ)
+            if near:
+                return _proved(model, refused, figure, reference)
+            log.warning("%s: the way of %s failed its proof: %s", info.name, name, figure)
         refused.append(name)
-    standard.info = replace(info, refused_tiers=tuple(refused))
-    return standard
+    if reference is None:
+        return _proved(standard, refused, "", reference)
+    near, figure = comparison(reference, answers(standard), info)
+    if not near:
+        raise Coarse(figure)
+    return _proved(standard, refused, figure, reference)
 
 
-def difference(expected: Answers, given: Answers, info: ModelInfo) -> str:
-    """Why these are not the same vectors, of norm 1, or scores; empty if they are."""
+def _proved(model: M, refused: Sequence[str], figure: str, reference: Answers | None) -> M:
+    model.info = replace(model.info, refused_tiers=tuple(refused))
+    if reference is not None:
+        log.info("%s: in bfloat16, against float32 %s", model.info.name, figure)
+        model.info = replace(model.info, dtype_note=f"against float32 {figure}")
+    return model
+
+
+def comparison(expected: Answers, given: Answers, info: ModelInfo) -> tuple[bool, str]:
+    """Whether these are the same vectors, of norm 1, or scores; and how far they are off, in words."""
     largest = float((np.abs(expected - given) / np.maximum(1.0, np.abs(expected))).max())  # logits go beyond 1
     if info.dtype == "float32" or info.kind == "reranker":
         limit = CLOSE if info.dtype == "float32" else CLOSE_SCORE
-        return "" if largest <= limit else f"answers differ by {largest:.2g}, more than {limit}"
+        return largest <= limit, f"answers differ by {largest:.2g} (at most {limit})"
     cosine = float((expected * given).sum(axis=1).min())
-    return "" if cosine >= CLOSE_COSINE else f"a cosine is {cosine:.5f}, less than {CLOSE_COSINE}"
+    return cosine >= CLOSE_COSINE, f"the lowest cosine is {cosine:.5f} (at least {CLOSE_COSINE})"
