@@ -11,7 +11,6 @@ import logging
 import time
 from typing import cast
 
-import numpy as np
 from PIL import Image
 
 from weaviate_prism import video
@@ -20,7 +19,7 @@ from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Clip, Content, Embedder, ModelError, NoRoomError, Prepared, Reranker
+from weaviate_prism.models.base import Content, Embedder, ModelError, NoRoomError, Prepared, Reranker
 from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
 from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0
 WARM_UP_SECONDS = 600.0
 PICTURE = Image.new("RGB", (64, 64))
-CLIP = Clip(np.zeros((2, 3, 64, 64), np.uint8), fps=2.0, total_frames=2, seconds=1.0, indices=(0, 1))
 
 
 class Catalog:
@@ -204,12 +202,12 @@ class Catalog:
 
 
 def samples(model: Loaded) -> list[Prepared]:
-    """A text, a picture and a clip, if it reads them; or a text paired with each.
+    """A text and a picture, if it reads them; or a text paired with each. Clips are no colder: proofs have some.
 
     The picture makes its processor compute what it keeps for all others. While another model is loaded, its dtype is
     the default of all threads (transformers' `local_torch_dtype`): begun in bfloat16, CLIP's would stay 0.004 off.
     """
-    contents: dict[Modality, Content] = {Modality.TEXT: "warm-up", Modality.IMAGE: PICTURE, Modality.VIDEO: CLIP}
+    contents: dict[Modality, Content] = {Modality.TEXT: "warm-up", Modality.IMAGE: PICTURE}
     read = [model.patched(content) for modality, content in contents.items() if modality in model.info.modalities]
     if model.info.kind == EMBEDDER:
         return [cast(Embedder, model).prepare([content], Task.QUERY, "") for content in read]
