@@ -15,6 +15,7 @@ from PIL import Image
 
 from weaviate_prism import video
 from weaviate_prism.config import Settings
+from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
@@ -182,9 +183,13 @@ class Catalog:
         return model
 
     async def _warm_up(self, model: Loaded) -> None:
-        """Runs it once, so that the first request does not pay for lazy initialisation."""
+        """Runs it once, so that the first request does not pay for lazy initialisation.
+
+        Prepared as often as there may be threads for it, at once: each has its own copy of the model's processor.
+        """
         turn = ticket(Priority.QUERY, time.monotonic() + WARM_UP_SECONDS)
-        prepared = await self._stages.on_cpu(lambda: samples(model), turn)
+        jobs = (self._stages.on_cpu(lambda: samples(model), turn) for _ in range(usable_cores()))
+        prepared, *_ = await asyncio.gather(*jobs)
         for answer in await self._stages.on_device_together(model, prepared, turn):
             if isinstance(answer, PrismError):
                 raise ModelError(f"{model.info.name}: cannot answer: {answer.message}")
@@ -197,7 +202,7 @@ class Catalog:
 
 
 def samples(model: Loaded) -> list[Prepared]:
-    """A text and a picture, if it reads them; or a text paired with each.
+    """A text and a picture, if it reads them; or a text paired with each. Clips are no colder: proofs have some.
 
     The picture makes its processor compute what it keeps for all others. While another model is loaded, its dtype is
     the default of all threads (transformers' `local_torch_dtype`): begun in bfloat16, CLIP's would stay 0.004 off.

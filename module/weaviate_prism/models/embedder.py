@@ -24,7 +24,7 @@ from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL, pooled
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, samples
+from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, readable, samples
 from weaviate_prism.models.towers import with_pictures
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
@@ -138,9 +138,9 @@ def _answers(embedder: SentenceEmbedder) -> Answers:
     """Unit vectors of the samples, for proofs."""
     tasks = (Task.QUERY, "Find it."), (Task.DOCUMENT, "")
     read = [[embedder.patched(content) for content in sample] for sample in samples(embedder.info)]
-    prepared = [embedder.prepare(read[0], task, instruction) for task, instruction in tasks]
-    # the others one way or the other, in turn: both ways took twice as long, and a prompt is put before any input alike
-    prepared += [embedder.prepare(sample, *tasks[number % 2]) for number, sample in enumerate(read[1:])]
+    # all but the first with one prompt or the other, in turn: a prompt is put before any input alike
+    inputs = [(read[0], *tasks[1]), *((sample, *tasks[number % 2]) for number, sample in enumerate(read))]
+    prepared = readable(embedder.prepare, inputs)
     vectors = np.concatenate([embedder.forward(batch) for batch in batches(prepared, embedder.info)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

@@ -18,7 +18,6 @@ from typing import TypeVar
 import torch
 
 from weaviate_prism.config import Dtype
-from weaviate_prism.errors import PrismError
 from weaviate_prism.models.base import Model, NoRoomError
 from weaviate_prism.models.tiers import Answers, Coarse
 
@@ -62,8 +61,6 @@ def in_precision(
         expected = answers(standard(torch.float32))
     except (NoRoomError, MemoryError, torch.OutOfMemoryError) as error:
         reason, room = f"there is no room for float32: {error}", False
-    except PrismError as error:
-        reason = f"the samples cannot be read: {error.message}"
     _free()  # not before an error is gone, which may hold the model
     if expected is not None:
         try:

@@ -23,7 +23,7 @@ from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, pairs, samples
+from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, pairs, readable, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
@@ -142,7 +142,7 @@ def _fastest(spec: ModelSpec, standard: CrossEncoderReranker, expected: Answers 
 def _logits(reranker: CrossEncoderReranker) -> Answers:
     """Of the samples, for proofs in float32: scores near 0 and 1 would hide any difference."""
     read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
-    prepared = [reranker.prepare(*pair) for pair in pairs(read)]
+    prepared = readable(reranker.prepare, pairs(read))
     return np.concatenate([reranker.logits(batch) for batch in batches(prepared, reranker.info)])
 
 

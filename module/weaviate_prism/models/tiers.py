@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from weaviate_prism.errors import PrismError
 from weaviate_prism.models.base import Clip, Content, Model, Prepared, WantedSize
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.profiles import EMBEDDER
@@ -97,6 +99,15 @@ def pairs(read: Sequence[Sequence[Content]]) -> list[tuple[Sequence[Content], Se
     text, *_, before_last, last = read
     asked = [(text, document, "") for document in read] + [(last, document, "") for document in (text, before_last)]
     return asked + [(query, text, "Judge it.") for query in read]
+
+
+def readable(prepare: Callable[..., Prepared], inputs: Iterable[Sequence[Any]]) -> list[Prepared]:
+    """Those that the model reads: jina-reranker-m0 has a processor for clips, but its template no place for them."""
+    found = []
+    for each in inputs:
+        with contextlib.suppress(PrismError):
+            found.append(prepare(*each))
+    return found
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
