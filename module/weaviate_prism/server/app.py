@@ -128,6 +128,7 @@ async def serve(settings: Settings) -> int:
     loading = service.loading
     complete = await first(service.drain(), stop.forced())
     status = 0 if complete and not fault else 1
+    gc.unfreeze()  # or libraries call what is left at the end leaked
     log.info("stopped")
     if loading or service.loading or not complete:  # before, or because of a request in flight
         leave(status)
