@@ -15,6 +15,7 @@ from sentence_transformers.base.modules import Normalize
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.clip import DualEncoder
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
@@ -114,7 +115,10 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     standard = SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
     if spec.attention:
         return standard
-    ways = {QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens))}
+    ways = {
+        QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
+        DualEncoder.name: lambda: SentenceEmbedder(model, info, DualEncoder(model, info.max_tokens)),
+    }
     return fastest(standard, ways, _answers)
 
 
