@@ -9,11 +9,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    ByT5Tokenizer,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
     CLIPTokenizer,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2ImageProcessor,
@@ -76,18 +78,30 @@ def multilingual_clip(folder: Path) -> Path:
 
 
 def siglip(folder: Path) -> Path:
-    """As its repositories are: a transformers directory that does not say that texts are filled up."""
-    config = SiglipConfig(
-        text_config={**SIZES, "vocab_size": 128, "max_position_embeddings": 24, "projection_size": 32, **ENDS},
-        vision_config={**SIZES, "image_size": 64, "patch_size": 16},
-    )
-    pictures = SiglipImageProcessor(size={"height": 64, "width": 64})
-    save(SiglipModel, config, SiglipProcessor(pictures, _lower_case_tokenizer(24)), folder)
-    return folder
+    """As its repositories are: a transformers directory that does not say that texts are filled up, and a tokenizer
+    without Rust, here one of bytes."""
+    tokenizer = ByT5Tokenizer(model_max_length=24, model_input_names=["input_ids"])
+    return _siglip(folder, tokenizer, vocab_size=len(tokenizer))
 
 
 def siglip2(folder: Path) -> Path:
-    """SigLIP 2 of any picture size (NaFlex)."""
+    """SigLIP 2 of one picture size: the first one with a tokenizer in Rust. What is left at a picture's edges
+    besides whole patches is not read."""
+    return _siglip(folder, _lower_case_tokenizer(24), vocab_size=128, side=70)
+
+
+def _siglip(folder: Path, tokenizer: PreTrainedTokenizerBase, *, vocab_size: int, side: int = 64) -> Path:
+    config = SiglipConfig(
+        text_config={**SIZES, "vocab_size": vocab_size, "max_position_embeddings": 24, "projection_size": 32, **ENDS},
+        vision_config={**SIZES, "image_size": side, "patch_size": 16},
+    )
+    pictures = SiglipImageProcessor(size={"height": side, "width": side})
+    save(SiglipModel, config, SiglipProcessor(pictures, tokenizer), folder)
+    return folder
+
+
+def naflex(folder: Path) -> Path:
+    """SigLIP 2 of any picture size."""
     config = Siglip2Config(
         text_config={**SIZES, "vocab_size": 128, "max_position_embeddings": 64, "projection_size": 32, **ENDS},
         vision_config={**SIZES, "num_patches": 16, "patch_size": 16},

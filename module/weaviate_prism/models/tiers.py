@@ -80,7 +80,7 @@ def samples(info: ModelInfo) -> list[Sample]:
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
-    """How the proof asks: the standard way for one input at once, a faster one for all neighbours that share a group."""
+    """How the proof asks: the standard way for one input at once, a faster one for all neighbours of one group."""
     if info.tier == Standard.name:
         return [[each] for each in prepared]
     return [list(some) for _, some in itertools.groupby(prepared, key=lambda each: each.group)]
