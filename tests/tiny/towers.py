@@ -143,6 +143,8 @@ def _clip_tokenizer() -> CLIPTokenizer:
     trained.train_from_iterator(CORPUS, trainer)
     bpe = json.loads(trained.to_str())["model"]
     vocabulary = dict(bpe["vocab"])
-    for token in ("<|startoftext|>", "<|endoftext|>"):
+    # all bytes at the end of a word, too: what is not in the vocabulary becomes the end token
+    whole = [f"{byte}</w>" for byte in sorted(pre_tokenizers.ByteLevel.alphabet())]
+    for token in (*whole, "<|startoftext|>", "<|endoftext|>"):
         vocabulary.setdefault(token, len(vocabulary))
     return CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge) for merge in bpe["merges"]], model_max_length=77)

@@ -67,7 +67,7 @@ def samples(info: ModelInfo) -> list[Sample]:
     texts = "A red bicycle, 42 \N{SNOWMAN}\n leans", ""
     found: list[Sample] = [(text,) for text in texts]
     if not info.joint and info.kind == "embedder":  # each input is a text or a picture
-        found.append((f"{texts[0]} " * 20,))  # longer than CLIP reads
+        found.append(("a red bicycle leans against a wall " * 20,))  # more than CLIP reads
         return [*found, (picture(50, 41),), (picture(420, 300),), (picture(64, 201),)]
     found += [(picture(50, 41),), (picture(420, 300), texts[0])]
     if Modality.VIDEO in info.modalities:
