@@ -66,7 +66,7 @@ def samples(info: ModelInfo) -> list[Sample]:
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
     texts = "A red bicycle, 42 \N{SNOWMAN}\n leans", ""
     found: list[Sample] = [(text,) for text in texts]
-    if not info.joint and info.kind == "embedder":  # each input is a text or a picture
+    if reads_one_part(info):
         found.append(("a red bicycle leans against a wall " * 20,))  # more than CLIP reads
         return [*found, (picture(50, 41),), (picture(420, 300),), (picture(64, 201),)]
     found += [(picture(50, 41),), (picture(420, 300), texts[0])]
@@ -80,10 +80,19 @@ def samples(info: ModelInfo) -> list[Sample]:
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
-    """How the proof asks: the standard way for one input at once, a faster one for all neighbours of one group."""
+    """How the proof asks: the standard way takes one kind of input at once, a faster one all of them together, or as
+    many neighbours as may share a batch.
+    """
     if info.tier == Standard.name:
         return [[each] for each in prepared]
-    return [list(some) for _, some in itertools.groupby(prepared, key=lambda each: each.group)]
+    if reads_one_part(info):
+        return [list(some) for _, some in itertools.groupby(prepared, key=lambda each: each.group)]
+    return [prepared]
+
+
+def reads_one_part(info: ModelInfo) -> bool:
+    """Whether each input is a text or a picture, and never both."""
+    return info.kind == "embedder" and not info.joint
 
 
 M = TypeVar("M", bound=Model)
