@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
-from weaviate_prism.models.qwen_vl import QwenVL
-from weaviate_prism.models.tiers import NotApplicable
+from weaviate_prism.models import embedder, reranker
+
+M = TypeVar("M")
 
 
 @contextmanager
 def loaded_the_standard_way() -> Iterator[None]:
     """Models that are loaded inside are computed by Sentence Transformers."""
 
-    def refuse(*_: object) -> None:
-        raise NotApplicable("for the standard way")
+    def none_faster(standard: M, *_: object) -> M:
+        return standard
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(QwenVL, "__init__", refuse)
+        for module in (embedder, reranker):
+            patch.setattr(module, "fastest", none_faster)
         yield

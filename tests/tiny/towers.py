@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    ByT5Tokenizer,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
     CLIPTokenizer,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2ImageProcessor,
@@ -28,33 +32,42 @@ from transformers import (
 from tiny.texts import CORPUS, SIZES, projected, save
 
 CLIP_WIDTH = 24
+VISION = {**SIZES, "image_size": 64, "patch_size": 16}
 ENDS = {"bos_token_id": None, "pad_token_id": 0, "eos_token_id": 1}
 
 
-def clip(folder: Path) -> Path:
-    """A CLIP embedder: text and pictures apart, no messages."""
-    plain = bare_clip(folder / "plain")
+def clip(folder: Path, **sizes: Any) -> Path:
+    """A CLIP embedder: text and pictures apart, no messages; `sizes` as for `bare_clip`."""
+    plain = bare_clip(folder / "plain", **sizes)
     SentenceTransformer(modules=[Transformer(str(plain)), Normalize()], device="cpu").save_pretrained(
         str(folder / "clip")
     )
     return folder / "clip"
 
 
-def bare_clip(folder: Path, kind: type[CLIPModel] = CLIPModel) -> Path:
-    """A transformers directory, of a class that may come from elsewhere."""
+def bare_clip(
+    folder: Path,
+    kind: type[CLIPModel] = CLIPModel,
+    *,
+    text: Mapping[str, int] = SIZES,
+    vision: Mapping[str, int] = VISION,
+    width: int = CLIP_WIDTH,
+) -> Path:
+    """A transformers directory, of a class that may come from elsewhere; the towers' sizes, and that of a vector."""
     tokenizer = _clip_tokenizer()
     config = CLIPConfig(
         text_config={
-            **SIZES,
             "vocab_size": len(tokenizer),
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
+            **text,
         },
-        vision_config={**SIZES, "image_size": 64, "patch_size": 16},
-        projection_dim=CLIP_WIDTH,
+        vision_config=dict(vision),
+        projection_dim=width,
     )
+    edge = vision["image_size"]
     processor = CLIPProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64}),
+        image_processor=CLIPImageProcessor(size={"shortest_edge": edge}, crop_size={"height": edge, "width": edge}),
         tokenizer=tokenizer,
     )
     save(kind, config, processor, folder)
@@ -76,18 +89,30 @@ def multilingual_clip(folder: Path) -> Path:
 
 
 def siglip(folder: Path) -> Path:
-    """As its repositories are: a transformers directory that does not say that texts are filled up."""
-    config = SiglipConfig(
-        text_config={**SIZES, "vocab_size": 128, "max_position_embeddings": 24, "projection_size": 32, **ENDS},
-        vision_config={**SIZES, "image_size": 64, "patch_size": 16},
-    )
-    pictures = SiglipImageProcessor(size={"height": 64, "width": 64})
-    save(SiglipModel, config, SiglipProcessor(pictures, _lower_case_tokenizer(24)), folder)
-    return folder
+    """As its repositories are: a transformers directory that does not say that texts are filled up, and a tokenizer
+    without Rust, here one of bytes."""
+    tokenizer = ByT5Tokenizer(model_max_length=24, model_input_names=["input_ids"])
+    return _siglip(folder, tokenizer, vocab_size=len(tokenizer))
 
 
 def siglip2(folder: Path) -> Path:
-    """SigLIP 2 of any picture size (NaFlex)."""
+    """SigLIP 2 of one picture size: the first one with a tokenizer in Rust. What is left at a picture's edges
+    besides whole patches is not read."""
+    return _siglip(folder, _lower_case_tokenizer(24), vocab_size=128, side=70)
+
+
+def _siglip(folder: Path, tokenizer: PreTrainedTokenizerBase, *, vocab_size: int, side: int = 64) -> Path:
+    config = SiglipConfig(
+        text_config={**SIZES, "vocab_size": vocab_size, "max_position_embeddings": 24, "projection_size": 32, **ENDS},
+        vision_config={**SIZES, "image_size": side, "patch_size": 16},
+    )
+    pictures = SiglipImageProcessor(size={"height": side, "width": side})
+    save(SiglipModel, config, SiglipProcessor(pictures, tokenizer), folder)
+    return folder
+
+
+def naflex(folder: Path) -> Path:
+    """SigLIP 2 of any picture size."""
     config = Siglip2Config(
         text_config={**SIZES, "vocab_size": 128, "max_position_embeddings": 64, "projection_size": 32, **ENDS},
         vision_config={**SIZES, "num_patches": 16, "patch_size": 16},
@@ -129,6 +154,8 @@ def _clip_tokenizer() -> CLIPTokenizer:
     trained.train_from_iterator(CORPUS, trainer)
     bpe = json.loads(trained.to_str())["model"]
     vocabulary = dict(bpe["vocab"])
-    for token in ("<|startoftext|>", "<|endoftext|>"):
+    # all bytes at the end of a word, too: what is not in the vocabulary becomes the end token
+    whole = [f"{byte}</w>" for byte in sorted(pre_tokenizers.ByteLevel.alphabet())]
+    for token in (*whole, "<|startoftext|>", "<|endoftext|>"):
         vocabulary.setdefault(token, len(vocabulary))
     return CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge) for merge in bpe["merges"]], model_max_length=77)

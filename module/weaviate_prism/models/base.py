@@ -84,7 +84,7 @@ class Model(Protocol):
     # 8,192 tokens are 0.2 MB.
     media_bytes: int
     # All that changes what its vision tower makes of a picture or clip: weights, dtype, processor settings. Empty where
-    # `patched` makes no patches.
+    # nothing of that is kept.
     eyes: str
 
     @property

@@ -17,6 +17,7 @@ from sentence_transformers.base.modules import Normalize
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.clip import DualEncoder
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
@@ -130,7 +131,10 @@ def _fastest(spec: ModelSpec, standard: SentenceEmbedder, expected: Answers | No
     model, info = standard.model, standard.info
     if spec.attention:
         return fastest(standard, {}, _answers, expected)
-    ways = {QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens))}
+    ways = {
+        QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
+        DualEncoder.name: lambda: SentenceEmbedder(model, info, DualEncoder(model, info.max_tokens)),
+    }
     return fastest(standard, ways, _answers, expected)
 
 

@@ -40,8 +40,7 @@ class Patcher:
         self._token_bytes = token_bytes
         self._image, self._video = processor.image_processor, processor.video_processor
         for each in (self._image, self._video):
-            if not all(getattr(each, step) for step in STEPS):
-                raise NotApplicable(f"{type(each).__name__} leaves out one of {', '.join(STEPS)}")
+            require_steps(each)
 
     def wanted_size(self, width: int, height: int) -> Size:
         """See `models.base.Model`."""
@@ -115,16 +114,30 @@ class Patcher:
 
     def _normalised(self, modality: Modality, pixels: torch.Tensor) -> torch.Tensor:
         settings = self._image if modality is Modality.IMAGE else self._video
-        scale = 1.0 / settings.rescale_factor
-        mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None] * scale
-            for values in (settings.image_mean, settings.image_std)
-        )
-        normalised = pixels.float().unflatten(1, (len(mean), -1)).sub_(mean).div_(std)
+        values = normalised(pixels, settings)
         if modality is Modality.IMAGE:  # [patches, channels, frames, values of a channel in one frame]
-            normalised = normalised[:, :, None].expand(-1, -1, settings.temporal_patch_size, -1)
-        flat: torch.Tensor = normalised.flatten(1)
-        return flat
+            values = values[:, :, None].expand(-1, -1, settings.temporal_patch_size, -1)
+        return values.flatten(1)
+
+
+def require_steps(settings: Any) -> None:
+    """
+    Raises:
+        NotApplicable: this processor leaves out some of the arithmetic.
+    """
+    if not all(getattr(settings, step) for step in STEPS):
+        raise NotApplicable(f"{type(settings).__name__} leaves out one of {', '.join(STEPS)}")
+
+
+def normalised(pixels: torch.Tensor, settings: Any) -> torch.Tensor:
+    """torch.uint8 [patches, values of a patch] -> torch.float32 [patches, channels, values of a channel]."""
+    scale = 1.0 / settings.rescale_factor
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=pixels.device)[:, None] * scale
+        for values in (settings.image_mean, settings.image_std)
+    )
+    values: torch.Tensor = pixels.float().unflatten(1, (len(mean), -1))
+    return values.sub_(mean).div_(std)
 
 
 def _size(settings: Any) -> SizeDict:

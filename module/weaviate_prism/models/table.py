@@ -158,6 +158,7 @@ def _clip(size: str, parameters: str) -> Entry:
         prompts=_NO_PROMPTS,
         proof="stand-in",
         revision=_NOT_NEEDED,
+        tier="clip",
         trap=Fact(
             "saved with the old CLIPModel module, in a folder of its own",
             "https://github.com/huggingface/sentence-transformers/blob/cad211983f36ce458e9b3360f3e11b29fc54cbd8"
@@ -180,6 +181,7 @@ def _siglip(name: str, parameters: str, dimensions: str, commit: str) -> Entry:
         dimensions=_pinned("siglip_models", dimensions),
         revision=_NOT_NEEDED,
         commit=_pinned("siglip_models", commit),
+        tier="clip",
         trap=Fact(
             "trained on texts filled up to 64 tokens; unfilled ones get other vectors",
             "https://github.com/embeddings-benchmark/mteb/pull/1424",

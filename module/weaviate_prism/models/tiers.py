@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -77,12 +78,14 @@ def samples(info: ModelInfo) -> list[Sample]:
 
     frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
-    text, *others = "a red bicycle, 42 \N{SNOWMAN}\n leans", "", "a longer one. " * 5
+    text, *others = "A red bicycle, 42 \N{SNOWMAN}\n leans", "", "a longer one. " * 5
+    if reads_one_part(info):
+        others.append("more than CLIP reads " * 20)
     found: list[Sample] = [(text,), *((other,) for other in others)]
     media = info.modalities if info.joint or info.kind == EMBEDDER else ()
     if Modality.IMAGE in media:
         found.append((picture(50, 41),))
-        found.append((picture(420, 300), text) if info.joint else (picture(420, 300),))
+        found += [(picture(420, 300), text)] if info.joint else [(picture(420, 300),), (picture(64, 201),)]
     if Modality.VIDEO in media:
         found.append((clip,))
         if info.joint:
@@ -111,8 +114,19 @@ def readable(prepare: Callable[..., Prepared], inputs: Iterable[Sequence[Any]]) 
 
 
 def batches(prepared: Sequence[Prepared], info: ModelInfo) -> list[Sequence[Prepared]]:
-    """How the proof asks: the standard way takes one kind of input at once, a faster one all of them together."""
-    return [[each] for each in prepared] if info.tier == Standard.name else [prepared]
+    """How the proof asks: the standard way takes one kind of input at once, a faster one all of them together, or as
+    many neighbours as may share a batch.
+    """
+    if info.tier == Standard.name:
+        return [[each] for each in prepared]
+    if reads_one_part(info):
+        return [list(some) for _, some in itertools.groupby(prepared, key=lambda each: each.group)]
+    return [prepared]
+
+
+def reads_one_part(info: ModelInfo) -> bool:
+    """Whether each input is a text or a picture, and never both."""
+    return info.kind == EMBEDDER and not info.joint
 
 
 M = TypeVar("M", bound=Model)
