@@ -16,9 +16,10 @@ from weaviate_prism.config import Settings
 from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.heads import pooled
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
-from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Tier, batches, fastest, samples

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,23 +16,39 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
+from weaviate_prism.models.causal_lm import CausalLM
 from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
-from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
+from weaviate_prism.models.heads import yes_or_no
+from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Tier, batches, fastest, samples
+from weaviate_prism.models.tiers import PairTier, batches, fastest, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
 
 
+# Documents that begin differently, so that what all of them come after ends before any token which a document changes.
+STARTS = "a", "0", "(", "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query and what is done with it once, whatever the documents."""
+
+    query: list[Content]
+    source: object  # the query as the model takes it: a message, or a text
+    prompt: str | None
+    shared: Any = None  # the tier's own
+
+
 class CrossEncoderReranker:
     """Scores equal to `CrossEncoder.predict` on the same weights."""
 
-    def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
+    def __init__(self, model: CrossEncoder, info: ModelInfo, tier: PairTier, *, logits: bool) -> None:
         self._model = model
         self.media_bytes, self.eyes = tier.media_bytes, tier.eyes
         self._tier = tier
@@ -44,20 +61,28 @@ class CrossEncoderReranker:
         """See `models.base.Model`."""
         return self._tier.patched(content)
 
-    def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
+    def asked(self, query: Sequence[Content], instruction: str) -> Asked:
         """See `models.base.Reranker`."""
         messages = self._messages
         # A long query would push the whole document out of the window, and still get a plausible score.
         half = self.info.max_tokens // 2
-        query = [messages.capped(content, half) for content in query]
-        if messages.used:
-            if any(not isinstance(content, str) for content in document):
-                document = [messages.capped(content, half // 2) for content in document]
-            pair: object = [messages.message("query", query), messages.message("document", document)]
-        else:
-            pair = (self._only_text(query), self._only_text(document))
+        query = [self._tier.patched(messages.capped(content, half)) for content in query]
         prompt = messages.instruction(instruction) or self._prompt()
-        return self._tier.prepare(pair, [*query, *document], prompt=prompt, task=None)
+        asked = Asked(query, messages.message("query", query) if messages.used else self._only_text(query), prompt)
+        pairs = [self._pair(asked, [start]) for start in STARTS]
+        return replace(asked, shared=self._tier.shared(pairs, query, prompt=prompt))
+
+    def prepare(self, asked: Asked, document: Sequence[Content]) -> Prepared:
+        """See `models.base.Reranker`."""
+        if self._messages.used and any(not isinstance(content, str) for content in document):
+            document = [self._messages.capped(content, self.info.max_tokens // 4) for content in document]
+        pair, contents = self._pair(asked, document), [*asked.query, *document]
+        return self._tier.prepare(pair, contents, prompt=asked.prompt, task=None, shared=asked.shared)
+
+    def _pair(self, asked: Asked, document: Sequence[Content]) -> object:
+        if self._messages.used:
+            return [asked.source, self._messages.message("document", document)]
+        return asked.source, self._only_text(document)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
@@ -120,17 +145,28 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     standard = make(Standard(model, "scores", info.max_tokens))
     if spec.attention:
         return standard
-    return fastest(standard, {QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens))}, _answers)
+    ways = {
+        QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
+        CausalLM.name: lambda: make(CausalLM(model, yes_or_no, info.max_tokens)),
+    }
+    return fastest(standard, ways, _answers)
 
 
 def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
     """Of the samples, for the proof of a faster tier.
 
     Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
+    All queries share a batch; the last document of each comes later, when the start that it shares is computed.
     """
     read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
-    pairs = [(query, document) for query in read[:: len(read) - 1] for document in read]
-    prepared = [reranker.prepare(query, document, "") for query, document in pairs]
-    prepared += [reranker.prepare(document, query, "Judge it.") for query, document in pairs]
+    few = read[:: len(read) - 1]
+    now, later = [], []
+    for query, instruction, documents in [(each, "", read) for each in few] + [(each, "Judge it.", few) for each in read]:
+        asked = reranker.asked(query, instruction)
+        *some, last = [reranker.prepare(asked, document) for document in documents]
+        now += some
+        later.append(last)
+    later.append(reranker.prepare(replace(asked, shared=None), read[0]))
+    alone = [reranker.prepare(reranker.asked(read[0], "Alone."), read[0])]
     answers = reranker.logits if reranker.info.dtype == "float32" else reranker.forward
-    return np.concatenate([answers(batch) for batch in batches(prepared, reranker.info)])
+    return np.concatenate([answers(batch) for some in (now, later, alone) for batch in batches(some, reranker.info)])

@@ -49,6 +49,24 @@ class Tier(Protocol):
         """[len(batch), ...] on the device of the model."""
 
 
+class PairTier(Tier, Protocol):
+    """One way to compute a reranker: what pairs of one query have in common may be computed once."""
+
+    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> Any:
+        """What all pairs begin with that have this query, if there is anything to be gained by it, or None.
+
+        `sources` are pairs of it with documents that begin in different ways, `contents` those of the query alone.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+    def prepare(
+        self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None, shared: Any = None
+    ) -> Prepared:
+        """As `Tier.prepare`, for a pair of which `shared` may have been computed."""
+
+
 Sample: TypeAlias = tuple[Content, ...]
 Answers: TypeAlias = npt.NDArray[np.float32]
 
@@ -63,8 +81,10 @@ def samples(info: ModelInfo) -> list[Sample]:
 
     frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
-    texts = "a red bicycle, 42 \N{SNOWMAN}\n leans", ""
-    found: list[Sample] = [*((text,) for text in texts), (picture(50, 41),), (picture(420, 300), texts[0])]
+    texts = "a red bicycle, 42 \N{SNOWMAN}\n leans", "", "(quarterly revenue) " * 20
+    found: list[Sample] = [(text,) for text in texts]
+    if Modality.IMAGE in info.modalities:  # two of them of one size: their tokens are equal
+        found += [(picture(50, 41),), (picture(50, 41),), (picture(420, 300), texts[0])]
     if Modality.VIDEO in info.modalities:
         found += [
             (clip,),
