@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from weaviate_prism.models.causal_lm import CausalLM
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.tiers import NotApplicable
 
@@ -19,5 +20,6 @@ def loaded_the_standard_way() -> Iterator[None]:
         raise NotApplicable("for the standard way")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(QwenVL, "__init__", refuse)
+        for tier in (QwenVL, CausalLM):
+            patch.setattr(tier, "__init__", refuse)
         yield

@@ -1,6 +1,6 @@
 """Tier 1 for rerankers that are language models, Qwen3 or Qwen2: the packed decoder, and a query's start computed once.
 
-    query and document -> the model's template -> tokens -> language model -> the difference of two logits
+query and document -> the model's template -> tokens -> language model -> the difference of two logits
 """
 
 from __future__ import annotations

@@ -40,18 +40,15 @@ class Decoder:
         device: torch.device = self._language.embed_tokens.weight.device
         return device
 
-    def __call__(self, batch: Packed, places: torch.Tensor | None = None, levels: Sequence[Any] = ()) -> torch.Tensor:
+    def __call__(self, batch: Packed, levels: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """[rows, width] of the last tokens of the rows; new prefixes get their states.
 
-        Args:
-            batch: of int64 tokens.
-            places: int64, which of the packed tokens stand for pictures.
-            levels: what is put at those places: instead of the tokens, and added after each of the first layers.
+        `levels` are put at the places of media: instead of their tokens, and added after each of the first layers.
         """
         language = self._language
         hidden = language.embed_tokens(batch.tokens)
         if levels:
-            hidden[places] = levels[0].to(hidden.dtype)
+            hidden[batch.places] = levels[0].to(hidden.dtype)
         turns = _turns(*language.rotary_emb(hidden, batch.positions[..., None, :]))
         found: list[list[States]] = [[] for _ in batch.new]
         final = len(language.layers) - 1
@@ -61,12 +58,12 @@ class Decoder:
             for of_prefix, span in zip(found, batch.new_spans, strict=True):
                 of_prefix.append((own[0][span].clone(), own[1][span].clone()))
             if batch.known:
-                own = tuple(map(torch.cat, zip(*(prefix.states[number] for prefix in batch.known), own, strict=True)))
+                own = _together([*(prefix.states[number] for prefix in batch.known), own])
             asking, calls = (batch.last, batch.last_only) if number == final else (slice(None), batch.everyone)
             attended = _attended(layer.self_attn, _taken(normed, asking), turns, asking, own, calls)
             hidden = _fed_forward(layer, _taken(hidden, asking) + attended)
             if number + 1 < len(levels) and number < final:
-                hidden.index_add_(0, places, levels[number + 1].to(hidden.dtype))
+                hidden.index_add_(0, batch.places, levels[number + 1].to(hidden.dtype))
         for prefix, of_prefix in zip(batch.new, found, strict=True):
             prefix.states = tuple(of_prefix)
         return _normed(language.norm, hidden)
@@ -76,6 +73,11 @@ def _states(attention: Any, normed: torch.Tensor, turns: Turns) -> States:
     heads = (-1, attention.head_dim)
     key = _normed_heads(attention, "k_norm", attention.k_proj(normed).unflatten(1, heads))
     return _turned(key, turns), attention.v_proj(normed).unflatten(1, heads)
+
+
+def _together(several: Sequence[States]) -> States:
+    keys, values = zip(*several, strict=True)
+    return torch.cat(keys), torch.cat(values)
 
 
 def _attended(

@@ -40,9 +40,12 @@ class Round:
 
 
 class Packed:
-    """Prefixes that are to be computed, then rows. Arrays are made on the CPU, tensors are on `device`."""
+    """Prefixes that are to be computed, then rows; tensors are on `device`.
 
-    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
+    `media_tokens` are those that stand for pictures and clips.
+    """
+
+    def __init__(self, rows: Sequence[Row], device: torch.device, media_tokens: Sequence[int] = ()) -> None:
         prefixes = dict.fromkeys(row.prefix for row in rows if row.prefix)
         self.known: list[Prefix] = [prefix for prefix in prefixes if prefix.states]
         self.new: list[Prefix] = [prefix for prefix in prefixes if not prefix.states]
@@ -53,17 +56,15 @@ class Packed:
         del self.new_spans[len(self.new) :]
         tokens = np.concatenate([run.tokens for run in self.runs])
         positions = np.concatenate([run.positions for run in self.runs], axis=-1)
-        self.tokens, self.positions = (torch.from_numpy(array).to(device) for array in (tokens, positions))
-        self._tokens, self._device = tokens, device
+        places = np.flatnonzero(np.isin(tokens, media_tokens))
+        arrays = (torch.from_numpy(array).to(device) for array in (tokens, positions, places))
+        self.tokens, self.positions, self.places = arrays
+        self._device = device
         self._lengths, self._starts = lengths, starts
         self._heads = self._prefix_starts()
         self.everyone = self._round(range(len(self.runs)), last_only=False)
         self.last_only = self._round(range(len(self.new), len(self.runs)), last_only=True)
         self.last: Index = self._index((starts + lengths - 1)[len(self.new) :])
-
-    def places(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Where any of these tokens are."""
-        return torch.from_numpy(np.flatnonzero(np.isin(self._tokens, tokens))).to(self._device)
 
     def _prefix_starts(self) -> dict[Prefix | None, int]:
         """Where the keys of each prefix begin: of those computed before, and of those of this batch behind them."""

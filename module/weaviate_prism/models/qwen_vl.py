@@ -94,9 +94,9 @@ class QwenVL:
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The head's answers, on the model's device."""
-        packed = Packed([prepared.features for prepared in batch], self._decoder.device)
+        packed = Packed([prepared.features for prepared in batch], self._decoder.device, self._media_tokens)
         levels = self._seen([patches for run in packed.runs for patches in run.media])
-        return self._head(self._decoder(packed, packed.places(self._media_tokens), levels))
+        return self._head(self._decoder(packed, levels))
 
     # -- preparing ----------------------------------------------------------------------------
 

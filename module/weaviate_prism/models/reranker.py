@@ -19,9 +19,9 @@ from weaviate_prism.models.base import Content, ModelError, Prepared
 from weaviate_prism.models.causal_lm import CausalLM
 from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.heads import yes_or_no
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
-from weaviate_prism.models.heads import yes_or_no
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
@@ -29,7 +29,6 @@ from weaviate_prism.models.tiers import PairTier, batches, fastest, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
-
 
 # Documents that begin differently, so that what all of them come after ends before any token which a document changes.
 STARTS = "a", "0", "(", "\n"
@@ -156,12 +155,13 @@ def _answers(reranker: CrossEncoderReranker) -> npt.NDArray[np.float32]:
     """Of the samples, for the proof of a faster tier.
 
     Logits, for scores near 0 and 1 would hide any difference; but in bfloat16 the standard ones have only 8 bits.
-    All queries share a batch; the last document of each comes later, when the start that it shares is computed.
+    Several queries share a batch; the last document of each comes later, when the start that it shares is computed.
     """
     read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
     few = read[:: len(read) - 1]
+    questions = [*((query, "", read) for query in few), *((query, "Judge it.", few[:1]) for query in read)]
     now, later = [], []
-    for query, instruction, documents in [(each, "", read) for each in few] + [(each, "Judge it.", few) for each in read]:
+    for query, instruction, documents in questions:
         asked = reranker.asked(query, instruction)
         *some, last = [reranker.prepare(asked, document) for document in documents]
         now += some

@@ -93,7 +93,7 @@ def _differ(one: Patches, other: Patches) -> bool:
 
 
 def prepared(row: Row) -> Prepared:
-    """With its cost: what it shares with others is paid by whichever comes first, unless that one is given up before."""
+    """With its cost. What it shares is paid by whichever row comes first, unless that one is given up before."""
     tokens = len(row.tokens)
     patches, size = 0, row.tokens.nbytes + row.positions.nbytes
     media = row.media
