@@ -6,13 +6,12 @@ The reference is `CrossEncoder.predict` on the same weights, one pair at a time.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -244,12 +243,11 @@ def test_states_are_gone_with_the_query(model: CrossEncoderReranker) -> None:
     del batch
     assert prefix() is not None
     del asked
-    gc.collect()
     assert (prefix(), states()) == (None, None)
 
 
 @pytest.fixture
-def all_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
+def all_asked(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """The decoder waits for as many queries as are taken from it."""
     asked = threading.Semaphore(0)
     method = CrossEncoderReranker.asked
@@ -260,7 +258,7 @@ def all_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
         return found
 
     monkeypatch.setattr(CrossEncoderReranker, "asked", counted)
-    yield asked
+    return asked
 
 
 @pytest.mark.parametrize("query", [Text(QUERY), Image(encoded(PICTURES[0]))])
@@ -269,29 +267,30 @@ async def test_chunks_of_a_search_compute_their_query_once(
 ) -> None:
     """As Weaviate sends 96 documents: three requests at once."""
     chunks = [[Item((Text(f"{chunk} circles, {number}"),)) for number in range(32)] for chunk in range(3)]
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    new: list[weakref.ref[Prefix]] = []
+    known: list[int] = []
+    call = Decoder.__call__
+
+    def waited(self: Decoder, batch: Packed, levels: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        if not known:
+            assert all(all_asked.acquire(timeout=30) for _ in chunks)
+        known.append(len(batch.known))
+        new.extend(weakref.ref(each, lambda _: loop.call_soon_threadsafe(gone.set)) for each in batch.new)
+        return call(self, batch, levels)
+
     async with running(embedder="none", reranker="scenes-reranker", device="cpu", dtype="float32") as engine:
-        alone = [await engine.rerank(Item((query,)), chunk, deadline=time.monotonic() + 60) for chunk in chunks]
         while all_asked.acquire(blocking=False):
             pass
-        found: list[Prefix] = []
-        call = Decoder.__call__
-
-        def waited(self: Decoder, batch: Packed, levels: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-            if not found:
-                assert all(all_asked.acquire(timeout=30) for _ in chunks)
-            found.extend(batch.new)
-            return call(self, batch, levels)
-
-        monkeypatch.setattr(Decoder, "__call__", waited)
-        requests = (engine.rerank(Item((query,)), chunk, deadline=time.monotonic() + 60) for chunk in chunks)
-        together = await asyncio.gather(*requests)
-        assert len(found) == 1
-        left = weakref.ref(found.pop())
-        until = time.monotonic() + 10
-        while left() is not None and time.monotonic() < until:  # the device's thread may be leaving its frames
-            await asyncio.sleep(0.01)
-            gc.collect()
-        assert left() is None
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "__call__", waited)
+            requests = (engine.rerank(Item((query,)), chunk, deadline=time.monotonic() + 60) for chunk in chunks)
+            together = await asyncio.gather(*requests)
+        assert len(new) == 1
+        assert sum(known) == len(known) - 1
+        await asyncio.wait_for(gone.wait(), 10)  # the device's thread may still be leaving its frames
+        assert new[0]() is None
+        alone = [await engine.rerank(Item((query,)), chunk, deadline=time.monotonic() + 60) for chunk in chunks]
     close(together, alone)
 
 
