@@ -211,7 +211,9 @@ def samples(model: Loaded) -> list[Prepared]:
     read = [model.patched(content) for modality, content in contents.items() if modality in model.info.modalities]
     if model.info.kind == EMBEDDER:
         return [cast(Embedder, model).prepare([content], Task.QUERY, "") for content in read]
-    return [cast(Reranker, model).prepare(["warm-up"], [content], "") for content in read]
+    reranker = cast(Reranker, model)
+    asked = reranker.asked(["warm-up"], "")
+    return [reranker.prepare(asked, [content]) for content in read]
 
 
 async def warm_up_clips(info: ModelInfo) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
@@ -43,6 +44,18 @@ class Request:
     digests: Mapping[int, Digest] = field(default_factory=dict)  # of their media, by `id`, where those may be known
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked, once for all documents."""
+
+    contents: Sequence[Content]
+    asked: Any  # as the reranker wants it
+
+    @property
+    def unpatched(self) -> bool:
+        return any(isinstance(content, Picture | Clip) for content in self.contents)
+
+
 class Reranking:
     """Used from one event loop."""
 
@@ -73,11 +86,10 @@ class Reranking:
             check_query(query)
             request = replace(request, digests=await self._digests(documents, request))
             documents = [self._recognised(document, request) for document in documents]
-            async with self._query(query, request) as asked:
+            async with self._query(query, request) as read:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
-                alone = any(isinstance(content, Picture | Clip) for content in asked)
-                units = units_of((document, TOGETHER if alone else weight_of(document)) for document in documents)
-                work = (self._of_unit(asked, unit, request) for unit in units)
+                units = units_of((each, TOGETHER if read.unpatched else weight_of(each)) for each in documents)
+                work = (self._of_unit(read, unit, request) for unit in units)
                 answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
         scores = self._admission.counted(
             [
@@ -89,8 +101,8 @@ class Reranking:
         return self._ranked(scores, documents) if self._bad_document == "last" else scores
 
     @contextlib.asynccontextmanager
-    async def _query(self, query: Item, request: Request) -> AsyncIterator[Sequence[Content]]:
-        """The query decoded, until all documents are scored."""
+    async def _query(self, query: Item, request: Request) -> AsyncIterator[Query]:
+        """The query decoded and made ready, until all documents are scored."""
         with contextlib.ExitStack() as keeping:
             try:
                 async with until_deadline(request.ticket.deadline, "while the query was decoded"):
@@ -104,14 +116,15 @@ class Reranking:
                         pixels = min(pixels, self._most_kept)
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
-                    asked = await self._stages.on_cpu(lambda: self._decoded_query(parts, request), request.ticket)
+                    read = await self._stages.on_cpu(lambda: self._read_query(parts, request), request.ticket)
             except PrismError as error:
                 raise error.about("query") from None
-            yield asked
+            yield read
 
-    def _decoded_query(self, parts: Sequence[Part], request: Request) -> list[Content]:
+    def _read_query(self, parts: Sequence[Part], request: Request) -> Query:
         with kept():
-            return self._intake.contents(parts, request.reranker, request.video_frames, {})
+            contents = self._intake.contents(parts, request.reranker, request.video_frames, {})
+        return Query(contents, request.reranker.asked(contents, request.instruction))
 
     async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
         """Of all media that may have been seen before, by the part's `id`."""
@@ -134,23 +147,23 @@ class Reranking:
         return Seen(patches, part.modality, part.field) if patches else None
 
     async def _of_unit(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self, query: Query, documents: Sequence[Item | PrismError], request: Request
     ) -> list[float | PrismError]:
         """The score of each."""
         reranker, ticket = request.reranker, request.ticket
         media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
-        if not all(isinstance(content, str) for content in asked):
+        if not all(isinstance(content, str) for content in query.contents):
             media = len(documents)
         async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
             prepared = await prepare_together(
-                documents, lambda some: self._prepared(asked, some, request), self._stages, ticket
+                documents, lambda some: self._prepared(query, some, request), self._stages, ticket
             )
             reserved.weigh(prepared)
             scores = await self._stages.on_device_together(reranker, prepared, ticket)
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(
-        self, asked: Sequence[Content], documents: Sequence[Item | PrismError], request: Request
+        self, query: Query, documents: Sequence[Item | PrismError], request: Request
     ) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""
         reranker = request.reranker
@@ -158,7 +171,7 @@ class Reranking:
         def pair(document: Item | PrismError) -> Prepared:
             parts = self._intake.parts(document, reranker.info)
             contents = self._intake.contents(parts, reranker, request.video_frames, request.digests)
-            return reranker.prepare(asked, contents, request.instruction)
+            return reranker.prepare(query.asked, contents)
 
         return in_time(documents, pair)
 

@@ -22,8 +22,9 @@ from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models import embedder, reranker
 from weaviate_prism.models.base import Clip, Content, Patches, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
+from weaviate_prism.models.heads import pooled
 from weaviate_prism.models.messages import Messages
-from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.models.vision_tower import VisionTower

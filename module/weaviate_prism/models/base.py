@@ -126,11 +126,22 @@ class Embedder(Model, Protocol):
 class Reranker(Model, Protocol):
     """Scores pairs of query and document."""
 
-    def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
+    def asked(self, query: Sequence[Content], instruction: str) -> Any:
+        """A query made ready for `prepare`, once for all of its documents. Thread-safe.
+
+        While it lives, so does what the model has computed for all of them.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+            Unsupported: it has several parts, and the model takes one.
+        """
+
+    def prepare(self, asked: Any, document: Sequence[Content]) -> Prepared:
         """Tokens and patches of one pair. Thread-safe.
 
         Raises:
             InvalidInput: the model cannot read it.
+            Unsupported: it has several parts, and the model takes one.
         """
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:

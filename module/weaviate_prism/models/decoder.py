@@ -1,109 +1,142 @@
-"""Qwen3-VL's language model up to its answer: the last token of each input, by its own weights.
+"""The language models of Qwen3-VL, Qwen3 and Qwen2 up to their answer: the last token of each input, by their weights.
 
-A third of transformers' operations, each of which costs a turn of Python's lock or a launch on a GPU. And in the last
-layer only the last tokens are computed; the others are needed there as keys and values only.
+Rows are packed, and what they have in common at their start is computed once (`packing.py`). In the last layer only
+the last tokens are computed; the others are needed there as keys and values only. A third of transformers' operations,
+each of which costs a turn of Python's lock or a launch on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch.nn import functional
 
+from weaviate_prism.models.packing import Call, Index, Packed, Round
+from weaviate_prism.models.tiers import NotApplicable
+
+Turns: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+States: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of one layer, [tokens, heads, width]."""
+
 
 class Decoder:
-    """`language` is a Qwen3VLTextModel, whose weights are used as they are."""
+    """`language` is a text model of transformers, whose weights are used as they are.
+
+    Raises:
+        NotApplicable: its layers look at a window only, or turn by what else is in the batch.
+    """
 
     def __init__(self, language: Any) -> None:
         self._language = language
+        if any(getattr(layer.self_attn, "sliding_window", None) for layer in language.layers):
+            raise NotApplicable("its layers look at a sliding window")
+        if language.rotary_emb.rope_type in ("dynamic", "longrope"):
+            raise NotApplicable("its positions depend on the longest input of a batch")
 
-    def __call__(
-        self,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        places: torch.Tensor,
-        *,
-        mask: torch.Tensor | None,
-        levels: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
-        """[batch, width] of the last tokens.
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self._language.embed_tokens.weight.device
+        return device
 
-        Args:
-            tokens: int64 [batch, tokens], padded on the left.
-            positions: int64 [3, batch, tokens].
-            places: int64, where pictures are, counted through the whole batch.
-            mask: bool [batch, tokens], True where there is no padding; None: there is none at all.
-            levels: what is put at those places: instead of the tokens, and added after each of the first layers.
+    def __call__(self, batch: Packed, levels: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """[rows, width] of the last tokens of the rows; new prefixes get their states.
+
+        `levels` are put at the places of media: instead of their tokens, and added after each of the first layers.
         """
         language = self._language
-        hidden = language.embed_tokens(tokens)
+        hidden = language.embed_tokens(batch.tokens)
         if levels:
-            hidden.view(-1, hidden.shape[-1])[places] = levels[0].to(hidden.dtype)
-        turns = _turns(*language.rotary_emb(hidden, positions))
-        allowed = None if mask is None else _allowed(mask)
-        *layers, last = language.layers
-        for number, layer in enumerate(layers, 1):
-            hidden = _layer(layer, hidden, turns, allowed)
-            if number < len(levels):
-                hidden.view(-1, hidden.shape[-1]).index_add_(0, places, levels[number].to(hidden.dtype))
-        return _normed(language.norm, _layer(last, hidden, turns, allowed, last_only=True)[:, -1])
+            hidden[batch.places] = levels[0].to(hidden.dtype)
+        turns = _turns(*language.rotary_emb(hidden, batch.positions[..., None, :]))
+        found: list[list[States]] = [[] for _ in batch.new]
+        final = len(language.layers) - 1
+        for number, layer in enumerate(language.layers):
+            normed = _normed(layer.input_layernorm, hidden)
+            own = _states(layer.self_attn, normed, turns)
+            for of_prefix, span in zip(found, batch.new_spans, strict=True):
+                of_prefix.append((own[0][span].clone(), own[1][span].clone()))
+            if batch.known:
+                own = _together([*(prefix.states[number] for prefix in batch.known), own])
+            asking, calls = (batch.last, batch.last_only) if number == final else (slice(None), batch.everyone)
+            attended = _attended(layer.self_attn, _taken(normed, asking), turns, asking, own, calls)
+            hidden = _fed_forward(layer, _taken(hidden, asking) + attended)
+            if number + 1 < len(levels) and number < final:
+                hidden.index_add_(0, batch.places, levels[number + 1].to(hidden.dtype))
+        for prefix, of_prefix in zip(batch.new, found, strict=True):
+            prefix.states = tuple(of_prefix)
+        return _normed(language.norm, hidden)
 
 
-Turns = tuple[torch.Tensor, torch.Tensor]
-
-
-def _layer(
-    layer: Any, hidden: torch.Tensor, turns: Turns, allowed: torch.Tensor | None, *, last_only: bool = False
-) -> torch.Tensor:
-    """One layer; with `last_only` of the last tokens, [batch, 1, width]."""
-    attention, mlp = layer.self_attn, layer.mlp
-    normed = _normed(layer.input_layernorm, hidden)
-    asking = slice(-1, None) if last_only else slice(None)
+def _states(attention: Any, normed: torch.Tensor, turns: Turns) -> States:
     heads = (-1, attention.head_dim)
-    query = _normed(attention.q_norm, attention.q_proj(normed[:, asking]).unflatten(2, heads))
-    key = _normed(attention.k_norm, attention.k_proj(normed).unflatten(2, heads))
-    value = attention.v_proj(normed).unflatten(2, heads)
-    key = _turned(key, turns)
-    if allowed is not None:  # with a mask, CUDA's fast kernels want as many keys as queries
+    key = _normed_heads(attention, "k_norm", attention.k_proj(normed).unflatten(1, heads))
+    return _turned(key, turns), attention.v_proj(normed).unflatten(1, heads)
+
+
+def _together(several: Sequence[States]) -> States:
+    keys, values = zip(*several, strict=True)
+    return torch.cat(keys), torch.cat(values)
+
+
+def _attended(
+    attention: Any, normed: torch.Tensor, turns: Turns, asking: Index, states: States, calls: Round
+) -> torch.Tensor:
+    """[tokens that ask, width]"""
+    query = _normed_heads(attention, "q_norm", attention.q_proj(normed).unflatten(1, (-1, attention.head_dim)))
+    query = _turned(query, (_taken(turns[0], asking), _taken(turns[1], asking)))
+    answers = [_call(attention, query, states, call) for call in calls.calls]
+    together = answers[0] if len(answers) == 1 else torch.cat(answers)
+    projected: torch.Tensor = attention.o_proj(_taken(together, calls.order))
+    return projected
+
+
+def _call(attention: Any, query: torch.Tensor, states: States, call: Call) -> torch.Tensor:
+    """[rows * tokens that ask, heads * width]"""
+    rows = (call.rows, -1)
+    key, value = (_taken(each, call.keys).unflatten(0, rows) for each in states)
+    repeated = call.mask is not None  # with a mask, CUDA's fast kernels want as many keys as queries
+    if repeated:
         key, value = (each.repeat_interleave(attention.num_key_value_groups, dim=2) for each in (key, value))
     attended = functional.scaled_dot_product_attention(
-        _turned(query, (turns[0][:, asking], turns[1][:, asking])).transpose(1, 2),
+        _taken(query, call.asking).unflatten(0, rows).transpose(1, 2),
         key.transpose(1, 2),
         value.transpose(1, 2),
-        attn_mask=None if allowed is None else allowed[:, :, asking],
-        is_causal=allowed is None and not last_only,
+        attn_mask=call.mask,
+        is_causal=call.is_causal,
         scale=attention.scaling,
-        enable_gqa=allowed is None,
+        enable_gqa=not repeated,
     )
-    hidden = hidden[:, asking] + attention.o_proj(attended.transpose(1, 2).flatten(2))
-    normed = _normed(layer.post_attention_layernorm, hidden)
+    return attended.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _fed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
+    mlp, normed = layer.mlp, _normed(layer.post_attention_layernorm, hidden)
     result: torch.Tensor = hidden + mlp.down_proj(mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))
     return result
+
+
+def _taken(states: torch.Tensor, places: Index) -> torch.Tensor:
+    return states[places] if isinstance(places, slice) else states.index_select(0, places)
 
 
 def _normed(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
     return functional.rms_norm(hidden, hidden.shape[-1:], norm.weight, norm.variance_epsilon)
 
 
+def _normed_heads(attention: Any, name: str, states: torch.Tensor) -> torch.Tensor:
+    """Qwen2 has no such norms."""
+    norm = getattr(attention, name, None)
+    return states if norm is None else _normed(norm, states)
+
+
 def _turns(cosine: torch.Tensor, sine: torch.Tensor) -> Turns:
-    """For `_turned`, [batch, tokens, 1, width of a head]."""
+    """For `_turned`, [tokens, 1, width of a head]; from [1, tokens, width of a head]."""
     half = sine.shape[-1] // 2
-    return cosine[:, :, None], torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)[:, :, None]
+    return cosine[0, :, None], torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)[0, :, None]
 
 
 def _turned(states: torch.Tensor, turns: Turns) -> torch.Tensor:
     cosine, sine = turns
     return torch.addcmul(states * cosine, states.roll(states.shape[-1] // 2, -1), sine)
-
-
-def _allowed(mask: torch.Tensor) -> torch.Tensor:
-    """Which tokens each one may look at, [batch, 1, tokens, tokens]: those before it, and itself.
-
-    Padding looks at itself alone, for without anything to look at it would be not a number.
-    """
-    tokens = mask.shape[1]
-    before = torch.ones(tokens, tokens, dtype=torch.bool, device=mask.device).tril()
-    itself = torch.eye(tokens, dtype=torch.bool, device=mask.device)
-    return (before & mask[:, None, :] | itself)[:, None]

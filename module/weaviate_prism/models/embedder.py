@@ -19,10 +19,11 @@ from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.clip import DualEncoder
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.heads import pooled
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.precision import in_precision
-from weaviate_prism.models.qwen_vl import QwenVL, pooled
+from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, readable, samples
@@ -144,7 +145,7 @@ def _answers(embedder: SentenceEmbedder) -> Answers:
     read = [[embedder.patched(content) for content in sample] for sample in samples(embedder.info)]
     # all but the first with one prompt or the other, in turn: a prompt is put before any input alike
     inputs = [(read[0], *tasks[1]), *((sample, *tasks[number % 2]) for number, sample in enumerate(read))]
-    prepared = readable(embedder.prepare, inputs)
+    prepared = readable(lambda each: embedder.prepare(*each), inputs)
     vectors = np.concatenate([embedder.forward(batch) for batch in batches(prepared, embedder.info)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

@@ -87,10 +87,12 @@ class FakeReranker:
     def patched(self, content: Content) -> Content:
         return _patched(content)
 
-    def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
-        asked = {word for content in query for word in _words(content)}
+    def asked(self, query: Sequence[Content], instruction: str) -> list[str]:
+        return [word for content in query for word in _words(content)]
+
+    def prepare(self, asked: list[str], document: Sequence[Content]) -> Prepared:
         words = [word for content in document for word in _words(content)]
-        return Prepared({"asked": asked, "words": words}, _cost([*query, *document]))
+        return Prepared({"asked": set(asked), "words": words}, 1 + len(asked) + len(words))
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))

@@ -10,49 +10,26 @@ Preparing takes a third of Sentence Transformers' time, and computing beside a d
 from __future__ import annotations
 
 import functools
-import logging
 import math
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.cross_encoder.modules import LogitScore
-from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers.models.qwen3_vl import Qwen3VLForConditionalGeneration, Qwen3VLModel, Qwen3VLProcessor
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Content, Patches, Prepared
+from weaviate_prism.models.chat import Chat, readable
 from weaviate_prism.models.decoder import Decoder
-from weaviate_prism.models.messages import untruncated
+from weaviate_prism.models.heads import Head
+from weaviate_prism.models.packing import Packed
 from weaviate_prism.models.patches import Patcher
+from weaviate_prism.models.rows import Prefix, Prefixes, Row, Tokens, after, prepared
 from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.models.vision_tower import VisionTower
 from weaviate_prism.values import Modality
-
-log = logging.getLogger(__name__)
-
-Tokens: TypeAlias = npt.NDArray[np.int64]
-Head: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
-"""From the last tokens [batch, width] to the model's answers."""
-
-# Stands for the end of the last text of a conversation.
-END_MARK = "\N{END OF TEXT}"
-# Inputs of up to so many tokens share batches whatever their length; longer ones with those of less than twice theirs.
-SHORT_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Row:
-    """One input."""
-
-    tokens: Tokens  # [tokens]
-    positions: Tokens  # [3, tokens]: in time, row and column, which differ only inside of pictures and clips
-    media: tuple[Patches, ...]  # in the order of their tokens
 
 
 class QwenVL:
@@ -69,8 +46,7 @@ class QwenVL:
         first = model[0]
         if not isinstance(first, Transformer) or not isinstance(first.processor, Qwen3VLProcessor):
             raise NotApplicable("it has no Qwen3-VL processor")
-        if extra := first.processing_kwargs.keys() - {"chat_template"}:
-            raise NotApplicable(f"it sets options of its processor: {', '.join(sorted(extra))}")
+        self._chat = Chat(first)
         if first.input_formatter.message_format != "structured":
             raise NotApplicable("its messages are flat")
         inner = first.model.model if isinstance(first.model, Qwen3VLForConditionalGeneration) else first.model
@@ -82,75 +58,64 @@ class QwenVL:
         self._patcher = Patcher(first.processor, self._eyes.token_bytes)
         self.eyes = f"{self._eyes.fingerprint()} {self._patcher.settings}"
         self.wanted_size = self._patcher.wanted_size
-        self._prepend = first.input_formatter.prepend_prompt_to_messages
-        options = dict(first.processing_kwargs.get("chat_template", {}))
-        if not options.pop("restore_suffix", True):
-            raise NotApplicable("it wants long inputs cut at their end")
-        self._rendered = functools.partial(first.processor.apply_chat_template, tokenize=False, **options)
-        self._tokenizer = untruncated(first.tokenizer)
-        self._pad = first.tokenizer.pad_token_id or 0
         processor = first.processor
         self._clip_mark = processor.video_token
         self._frame_mark = f"{processor.vision_start_token}{processor.video_token}{processor.vision_end_token}"
         self._media_tokens = [processor.image_token_id, processor.video_token_id]
+        self._prefixes = Prefixes(self._media_tokens)
         self._merge = processor.image_processor.merge_size
 
     def patched(self, content: Content) -> Content:
         """Pictures and clips as patches; texts as they are."""
         return self._patcher.patches(content)
 
-    def prepare(self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None) -> Prepared:
+    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> Prefix | None:
+        """See `models.tiers.PairTier`."""
+        media = self._media(contents)
+        with readable():
+            return self._prefixes.of([self._row(source, media, prompt) for source in sources])
+
+    def prepare(
+        self,
+        source: Any,
+        contents: Sequence[Content],
+        *,
+        prompt: str | None,
+        task: str | None,
+        shared: Prefix | None = None,
+    ) -> Prepared:
         """Tokens, positions and patches of one conversation; `contents` are all that are in it, in their order.
 
         Raises:
             InvalidInput: its media alone are over the model's tokens, or its template has no place for them.
         """
-        media = [each for each in map(self.patched, contents) if isinstance(each, Patches)]
-        try:
-            row = self._cut(self._row(source, media, prompt), source)
-        except (ValueError, TypeError, IndexError, KeyError) as error:
-            log.warning("an input was refused", exc_info=error)
-            raise InvalidInput("the model's template or tokenizer cannot read it") from None
-        length = len(row.tokens)
-        new, size = 0, row.tokens.nbytes + row.positions.nbytes
-        for each in media:
-            # the tower looks at it once, for whichever input comes first; unless that one is given up before
-            if each.pixels is not None and (each.payer is None or each.payer() is None):
-                each.payer = weakref.ref(row)
-                new, size = new + math.prod(each.grid), size + each.nbytes
-        return Prepared(row, length, new, max(length, SHORT_TOKENS).bit_length(), length, size)
+        with readable():
+            row = self._cut(self._row(source, self._media(contents), prompt), source)
+        return prepared(after(shared, row))
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The head's answers, on the model's device."""
-        rows: list[Row] = [prepared.features for prepared in batch]
-        tokens, positions, mask = padded(rows, self._pad)
-        places = np.flatnonzero(np.isin(tokens, self._media_tokens))
-        device = self._eyes.weight.device
-        arrays = [torch.from_numpy(array).to(device) for array in (tokens, positions, places)]
-        gaps = None if mask.all() else torch.from_numpy(mask).to(device)
-        levels = self._seen([patches for row in rows for patches in row.media])
-        return self._head(self._decoder(*arrays, mask=gaps, levels=levels))
+        packed = Packed([prepared.features for prepared in batch], self._decoder.device, self._media_tokens)
+        levels = self._seen([patches for run in packed.runs for patches in run.media])
+        return self._head(self._decoder(packed, levels))
 
     # -- preparing ----------------------------------------------------------------------------
 
+    def _media(self, contents: Sequence[Content]) -> list[Patches]:
+        return [each for each in map(self.patched, contents) if isinstance(each, Patches)]
+
     def _row(self, conversation: Any, media: Sequence[Patches], prompt: str | None) -> Row:
-        if prompt:
-            (conversation,) = self._prepend([conversation], prompt)
-        text = self._rendered(conversation)
-        pieces = text.split(self._clip_mark)
+        pieces = self._chat.text(conversation, prompt).split(self._clip_mark)
         clips = [each for each in media if each.modality is Modality.VIDEO]
         if len(pieces) != len(clips) + 1:
             raise InvalidInput(f"the model's template has {len(pieces) - 1} places for {len(clips)} clips")
         frames = [self._frames(clip) for clip in clips]
         text = "".join(piece + of_clip for piece, of_clip in zip(pieces, [*frames, ""], strict=True))
-        return self._filled(self._encoded(text), media)
+        return self._filled(self._chat.tokens(text), media)
 
     def _frames(self, clip: Patches) -> str:
         """What stands for a clip in the text: a place for each frame of patches, after the second it is shown."""
         return "".join(f"<{second:.1f} seconds>{self._frame_mark}" for second in clip.seconds)
-
-    def _encoded(self, text: str) -> Tokens:
-        return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def _filled(self, marked: Tokens, media: Sequence[Patches]) -> Row:
         """Each place repeated for its patches, with the positions of `Qwen3VLModel.get_rope_index`.
@@ -182,10 +147,7 @@ class QwenVL:
         """An input that is too long without the end of its last text, but with all that the template puts after it."""
         if len(row.tokens) <= self._max_tokens:
             return row
-        *before, last = conversation
-        contents = last["content"][:-1] if last["content"][-1]["type"] == "text" else last["content"]
-        marked = {**last, "content": [*contents, {"type": "text", "text": END_MARK}]}
-        end = self._encoded(self._rendered([*before, marked]).rpartition(END_MARK)[2])
+        end = self._chat.end(conversation)
         kept = self._max_tokens - len(end)
         cut = np.concatenate([row.tokens[:kept], end])
         if np.isin(row.tokens[kept:], self._media_tokens).any():
@@ -215,56 +177,6 @@ class QwenVL:
                 each.seen = tuple(level.clone() if len(new) > 1 else level for level in of_levels)
                 each.pixels = None
         return [torch.cat(level) for level in zip(*(each.seen for each in media), strict=True)]
-
-
-def pooled(model: Any) -> Head:
-    """The last token, and whatever comes after pooling.
-
-    Raises:
-        NotApplicable: the model pools in another way.
-    """
-    after = list(model)[2:]
-    if len(model) < 2 or not isinstance(pooling := model[1], Pooling) or pooling.pooling_mode != "lasttoken":
-        raise NotApplicable("it does not pool the last token")
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        features: dict[str, Any] = {"sentence_embedding": hidden}
-        for module in after:
-            features = module(features)
-        answer: torch.Tensor = features["sentence_embedding"]
-        return answer
-
-    return head
-
-
-def yes_or_no(model: Any) -> Head:
-    """The difference of two logits, and of no others; in float32.
-
-    In bfloat16 logits have 8 bits: 64 documents got 48 different scores.
-
-    Raises:
-        NotApplicable: the model scores in another way.
-    """
-    score = model[-1]
-    if len(model) != 2 or not isinstance(score, LogitScore):
-        raise NotApplicable("its score is more than a logit")
-    weights = model[0].model.lm_head.weight
-    direction = weights[score.true_token_id].float()
-    if score.false_token_id is not None:
-        direction = direction - weights[score.false_token_id].float()
-    return lambda hidden: hidden.float() @ direction
-
-
-def padded(rows: Sequence[Row], pad: int) -> tuple[Tokens, Tokens, npt.NDArray[np.bool_]]:
-    """Tokens [batch, longest], positions [3, batch, longest] and mask [batch, longest], filled up on the left."""
-    longest = max(len(row.tokens) for row in rows)
-    tokens = np.full((len(rows), longest), pad, dtype=np.int64)
-    positions = np.zeros((3, len(rows), longest), dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.bool_)
-    for number, row in enumerate(rows):
-        start = longest - len(row.tokens)
-        tokens[number, start:], positions[:, number, start:], mask[number, start:] = row.tokens, row.positions, True
-    return tokens, positions, mask
 
 
 def _frames_of(media: Sequence[Patches], modality: Modality) -> Iterator[tuple[Patches, bool]]:

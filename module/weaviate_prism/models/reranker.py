@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +16,39 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
+from weaviate_prism.models.causal_lm import CausalLM
 from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
+from weaviate_prism.models.heads import yes_or_no
 from weaviate_prism.models.memory import check_room
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.precision import in_precision
-from weaviate_prism.models.qwen_vl import QwenVL, yes_or_no
+from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, pairs, readable, samples
+from weaviate_prism.models.tiers import Answers, PairTier, batches, fastest, questions, readable, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
+
+# Documents that begin differently, so that what all of them come after ends before any token which a document changes.
+STARTS = "a", "0", "(", "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query and what is done with it once, whatever the documents."""
+
+    query: list[Content]
+    source: object  # the query as the model takes it: a message, or a text
+    prompt: str | None
+    shared: Any = None  # the tier's own
 
 
 class CrossEncoderReranker:
     """Scores equal to `CrossEncoder.predict` on the same weights."""
 
-    def __init__(self, model: CrossEncoder, info: ModelInfo, tier: Tier, *, logits: bool) -> None:
+    def __init__(self, model: CrossEncoder, info: ModelInfo, tier: PairTier, *, logits: bool) -> None:
         self.model = model
         self._tier = tier
         self.gives_logits = logits
@@ -47,20 +63,28 @@ class CrossEncoderReranker:
         """See `models.base.Model`."""
         return self._tier.patched(content)
 
-    def prepare(self, query: Sequence[Content], document: Sequence[Content], instruction: str) -> Prepared:
+    def asked(self, query: Sequence[Content], instruction: str) -> Asked:
         """See `models.base.Reranker`."""
         messages = self._messages
         # A long query would push the whole document out of the window, and still get a plausible score.
         half = self.info.max_tokens // 2
-        query = [messages.capped(content, half) for content in query]
-        if messages.used:
-            if any(not isinstance(content, str) for content in document):
-                document = [messages.capped(content, half // 2) for content in document]
-            pair: object = [messages.message("query", query), messages.message("document", document)]
-        else:
-            pair = (self._only_text(query), self._only_text(document))
+        query = [self._tier.patched(messages.capped(content, half)) for content in query]
         prompt = messages.instruction(instruction) or self._prompt()
-        return self._tier.prepare(pair, [*query, *document], prompt=prompt, task=None)
+        asked = Asked(query, messages.message("query", query) if messages.used else self._only_text(query), prompt)
+        pairs = [self._pair(asked, [start]) for start in STARTS]
+        return replace(asked, shared=self._tier.shared(pairs, query, prompt=prompt))
+
+    def prepare(self, asked: Asked, document: Sequence[Content]) -> Prepared:
+        """See `models.base.Reranker`."""
+        if self._messages.used and any(not isinstance(content, str) for content in document):
+            document = [self._messages.capped(content, self.info.max_tokens // 4) for content in document]
+        pair, contents = self._pair(asked, document), [*asked.query, *document]
+        return self._tier.prepare(pair, contents, prompt=asked.prompt, task=None, shared=asked.shared)
+
+    def _pair(self, asked: Asked, document: Sequence[Content]) -> object:
+        if self._messages.used:
+            return [asked.source, self._messages.message("document", document)]
+        return asked.source, self._only_text(document)
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
@@ -136,14 +160,30 @@ def _fastest(spec: ModelSpec, standard: CrossEncoderReranker, expected: Answers 
     if spec.attention:
         return fastest(standard, {}, answers, expected)
     make = functools.partial(CrossEncoderReranker, model, info, logits=standard.gives_logits)
-    return fastest(standard, {QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens))}, answers, expected)
+    ways = {
+        QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
+        CausalLM.name: lambda: make(CausalLM(model, yes_or_no, info.max_tokens)),
+    }
+    return fastest(standard, ways, answers, expected)
 
 
 def _logits(reranker: CrossEncoderReranker) -> Answers:
-    """Of the samples, for proofs in float32: scores near 0 and 1 would hide any difference."""
+    """Of the samples, for proofs in float32: scores near 0 and 1 would hide any difference.
+
+    Several queries share a batch; the last document of each comes later, when the start that it shares is computed.
+    """
     read = [[reranker.patched(content) for content in sample] for sample in samples(reranker.info)]
-    prepared = readable(reranker.prepare, pairs(read))
-    return np.concatenate([reranker.logits(batch) for batch in batches(prepared, reranker.info)])
+    now, later = [], []
+    for query, instruction, documents in questions(read):
+        asked = reranker.asked(query, instruction)
+        prepared = readable(functools.partial(reranker.prepare, asked), documents)
+        now += prepared[:-1]
+        later += prepared[-1:]
+    later += readable(functools.partial(reranker.prepare, replace(asked, shared=None)), read[:1])
+    alone = [reranker.prepare(reranker.asked(read[0], "Alone."), read[0])]
+    return np.concatenate(
+        [reranker.logits(batch) for some in (now, later, alone) for batch in batches(some, reranker.info)]
+    )
 
 
 def _scores(reranker: CrossEncoderReranker) -> Answers:

@@ -47,7 +47,12 @@ class Standard:
         """Unchanged: the model's processor makes patches of each input anew."""
         return content
 
-    def prepare(self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None) -> Prepared:
+    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> None:
+        """Nothing: Sentence Transformers computes each pair whole."""
+
+    def prepare(
+        self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None, shared: None = None
+    ) -> Prepared:
         """Features, cost and group of one input.
 
         Raises:

@@ -93,6 +93,7 @@ def _qwen_reranker(size: str, revision: str, parameters: str) -> Entry:
             _QWEN_RERANKER_PROMPT,
         ),
         proof="stand-in",
+        tier="causal-lm",
         revision=Fact(revision, ARTICLE),
         trap=Fact(
             "before 2026-04-16 without Sentence Transformers' files, and with a template that drops the pair",
@@ -118,6 +119,7 @@ def _mxbai(size: str, parameters: str, commit: str) -> Entry:
             "https://github.com/mixedbread-ai/mxbai-rerank/blob/main/mxbai_rerank/mxbai_rerank_v2.py",
         ),
         proof="stand-in",
+        tier="causal-lm",
         revision=_NOT_NEEDED,
         commit=_pinned(file, commit),
         trap=Fact(

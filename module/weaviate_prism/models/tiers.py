@@ -61,6 +61,24 @@ class Tier(Protocol):
         """[len(batch), ...] on the device of the model."""
 
 
+class PairTier(Tier, Protocol):
+    """One way to compute a reranker: what pairs of one query have in common may be computed once."""
+
+    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> Any:
+        """What all pairs begin with that have this query, if there is anything to be gained by it, or None.
+
+        `sources` are pairs of it with documents that begin in different ways, `contents` those of the query alone.
+
+        Raises:
+            InvalidInput: the model cannot read it.
+        """
+
+    def prepare(
+        self, source: Any, contents: Sequence[Content], *, prompt: str | None, task: str | None, shared: Any = None
+    ) -> Prepared:
+        """As `Tier.prepare`, for a pair of which `shared` may have been computed."""
+
+
 Sample: TypeAlias = tuple[Content, ...]
 Answers: TypeAlias = npt.NDArray[np.float32]
 
@@ -78,13 +96,13 @@ def samples(info: ModelInfo) -> list[Sample]:
 
     frames = noise.integers(0, 256, (4, 3, 60, 90), dtype=np.uint8)
     clip = Clip(frames, fps=12.5, total_frames=50, seconds=4.0, indices=(0, 16, 33, 49))
-    text, *others = "A red bicycle, 42 \N{SNOWMAN}\n leans", "", "a longer one. " * 5
+    text, *others = "A red bicycle, 42 \N{SNOWMAN}\n leans", "", "(quarterly revenue) " * 8
     if reads_one_part(info):
         others.append("more than CLIP reads " * 20)
     found: list[Sample] = [(text,), *((other,) for other in others)]
     media = info.modalities if info.joint or info.kind == EMBEDDER else ()
     if Modality.IMAGE in media:
-        found.append((picture(50, 41),))
+        found += [(picture(50, 41),), (picture(50, 41),)]  # of one size: their tokens are equal
         found += [(picture(420, 300), text)] if info.joint else [(picture(420, 300),), (picture(64, 201),)]
     if Modality.VIDEO in media:
         found.append((clip,))
@@ -94,22 +112,22 @@ def samples(info: ModelInfo) -> list[Sample]:
     return found
 
 
-def pairs(read: Sequence[Sequence[Content]]) -> list[tuple[Sequence[Content], Sequence[Content], str]]:
-    """Query, document and instruction: each sample on each side, several documents of one query, and media on both.
+def questions(read: Sequence[Sequence[Content]]) -> list[tuple[Sequence[Content], str, Sequence[Sequence[Content]]]]:
+    """Query, instruction and documents: each sample on each side, several documents of one query, and media on both.
 
     Not each with each: of 262 million weights on two cores, 28 pairs took minutes.
     """
     text, *_, before_last, last = read
-    asked = [(text, document, "") for document in read] + [(last, document, "") for document in (text, before_last)]
-    return asked + [(query, text, "Judge it.") for query in read]
+    asked = [(text, "", read), (last, "", [text, before_last])]
+    return asked + [(query, "Judge it.", [text]) for query in read]
 
 
-def readable(prepare: Callable[..., Prepared], inputs: Iterable[Sequence[Any]]) -> list[Prepared]:
+def readable(prepare: Callable[..., Prepared], inputs: Iterable[Any]) -> list[Prepared]:
     """Those that the model reads: jina-reranker-m0 has a processor for clips, but its template no place for them."""
     found = []
     for each in inputs:
         with contextlib.suppress(PrismError):
-            found.append(prepare(*each))
+            found.append(prepare(each))
     return found
 
 

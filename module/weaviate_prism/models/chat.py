@@ -1,0 +1,73 @@
+"""A conversation as the text that a model's template makes of it, and that as tokens: what Sentence Transformers does
+for a model with messages, without tensors and without the tokenizer's shared state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from weaviate_prism.errors import InvalidInput
+from weaviate_prism.models.messages import untruncated
+from weaviate_prism.models.rows import Tokens
+from weaviate_prism.models.tiers import NotApplicable
+
+log = logging.getLogger(__name__)
+
+# Stands for the end of the last text of a conversation.
+END_MARK = "\N{END OF TEXT}"
+
+
+class Chat:
+    """`first` is the `Transformer` of a model with messages. Thread-safe.
+
+    Raises:
+        NotApplicable: it asks for something that is not done here.
+    """
+
+    def __init__(self, first: Any) -> None:
+        if extra := first.processing_kwargs.keys() - {"chat_template"}:
+            raise NotApplicable(f"it sets options of its processor: {', '.join(sorted(extra))}")
+        options = dict(first.processing_kwargs.get("chat_template", {}))
+        if not options.pop("restore_suffix", True):
+            raise NotApplicable("it wants long inputs cut at their end")
+        self._prepend = first.input_formatter.prepend_prompt_to_messages
+        self._rendered = functools.partial(first.processor.apply_chat_template, tokenize=False, **options)
+        self._tokenizer = untruncated(first.tokenizer)
+
+    def text(self, conversation: Any, prompt: str | None) -> str:
+        """As the template writes it; the prompt becomes its system message."""
+        if prompt:
+            (conversation,) = self._prepend([conversation], prompt)
+        text: str = self._rendered(conversation)
+        return text
+
+    def tokens(self, text: str) -> Tokens:
+        return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+
+    def end(self, conversation: Any) -> Tokens:
+        """What the template puts after the last text of the conversation, or where that would be after media."""
+        *before, last = conversation
+        marked: Any = END_MARK
+        if not isinstance(last["content"], str):
+            parts = last["content"][:-1] if last["content"][-1]["type"] == "text" else last["content"]
+            marked = [*parts, {"type": "text", "text": END_MARK}]
+        return self.tokens(self._rendered([*before, {**last, "content": marked}]).rpartition(END_MARK)[2])
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """
+    Raises:
+        InvalidInput: the template or the tokenizer raised an error.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        log.warning("an input was refused", exc_info=error)
+        raise InvalidInput("the model's template or tokenizer cannot read it") from None
