@@ -23,8 +23,15 @@ from weaviate_prism.values import ModelInfo
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:unclosed file .*reranker\.jinja:ResourceWarning")
 
-SOURCES = {"embedder": "scenes-embedder", "reranker": "scenes-reranker"}
+SOURCES = {"embedder": "scenes-embedder"}
+KINDS = "embedder", "reranker"
 AMX = "processor\t: 0\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reranker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One whose scores are as near as wanted; the bundled one's are 0.05 off where it is not sure."""
+    SOURCES["reranker"] = str(qwen_vl.reranker(tmp_path_factory.mktemp("models")))
 
 
 def load(kind: str, dtype: Dtype = "auto", *, logits: bool = False) -> Loaded:
@@ -65,7 +72,7 @@ def test_a_system_that_does_not_tell_stays_with_float32(cpu: Path) -> None:
 
 
 @pytest.mark.parametrize("logits", [False, True])
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_is_taken_with_the_figure_that_it_proved(
     cpu: Path, caplog: pytest.LogCaptureFixture, kind: str, logits: bool
 ) -> None:
@@ -122,11 +129,11 @@ def test_a_way_is_compared_with_float32_rather_than_with_another_rounding(
     assert outcome(load("reranker").info) == ("bfloat16", QwenVL.name)
 
 
-KINDS = [("embedder", towers.clip), ("embedder", texts.text_embedder), ("embedder", qwen_vl.embedder)]
-KINDS += [("reranker", texts.cross_encoder), ("reranker", qwen_vl.reranker)]
+MADE = [("embedder", towers.clip), ("embedder", texts.text_embedder), ("embedder", qwen_vl.embedder)]
+MADE += [("reranker", texts.cross_encoder), ("reranker", qwen_vl.reranker)]
 
 
-@pytest.mark.parametrize(("kind", "make"), KINDS)
+@pytest.mark.parametrize(("kind", "make"), MADE)
 def test_models_of_every_kind_are_compared_by_what_they_read(
     cpu: Path, tmp_path: Path, kind: str, make: Callable[[Path], Path]
 ) -> None:

@@ -93,7 +93,7 @@ def load(spec: ModelSpec, settings: Settings) -> SentenceEmbedder:
     device = loading.device_of(settings)
     loading.require_kind(source, "embedder")
     make = functools.partial(_standard, spec, settings, source, device)
-    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec), _answers)
+    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec, settings), _answers)
 
 
 def _standard(
@@ -128,8 +128,10 @@ def _standard(
     return SentenceEmbedder(model, info, Standard(model, "sentence_embedding", info.max_tokens))
 
 
-def _fastest(spec: ModelSpec, standard: SentenceEmbedder, expected: Answers | None) -> SentenceEmbedder:
-    model, info = standard.model, standard.info
+def _fastest(
+    spec: ModelSpec, settings: Settings, standard: SentenceEmbedder, expected: Answers | None
+) -> SentenceEmbedder:
+    model, info = standard.model, replace(standard.info, decode=settings.decode)
     if spec.attention:
         return fastest(standard, {}, _answers, expected)
     ways = {

@@ -120,7 +120,7 @@ def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
     device = loading.device_of(settings)
     loading.require_kind(source, "reranker")
     make = functools.partial(_standard, spec, settings, source, device)
-    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec), _scores)
+    return in_precision(spec.dtype, device, source.name, make, functools.partial(_fastest, spec, settings), _scores)
 
 
 def _standard(
@@ -154,8 +154,10 @@ def _standard(
     return CrossEncoderReranker(model, info, tier, logits=settings.rerank_logits)
 
 
-def _fastest(spec: ModelSpec, standard: CrossEncoderReranker, expected: Answers | None) -> CrossEncoderReranker:
-    model, info = standard.model, standard.info
+def _fastest(
+    spec: ModelSpec, settings: Settings, standard: CrossEncoderReranker, expected: Answers | None
+) -> CrossEncoderReranker:
+    model, info = standard.model, replace(standard.info, decode=settings.decode)
     answers = _logits if info.dtype == "float32" else _scores
     if spec.attention:
         return fastest(standard, {}, answers, expected)
