@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from PIL import Image
@@ -22,7 +23,7 @@ from weaviate_prism.models.base import Content, Embedder, ModelError, NoRoomErro
 from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
 from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
-from weaviate_prism.scheduler import ticket
+from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
 from weaviate_prism.vision_cache import VisionCache
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0
 WARM_UP_SECONDS = 600.0
 PICTURE = Image.new("RGB", (64, 64))
+# So long a model's pace is learnt, by batches of several sizes, as often as there is time; or by one that takes longer.
+LEARNING_SECONDS, LEARNING_ROUNDS = 0.2, 3
+LONG_TEXT, LARGE_PICTURE = "a long text " * 30, Image.new("RGB", (256, 256))
 
 
 class Catalog:
@@ -182,10 +186,19 @@ class Catalog:
         return model
 
     async def _warm_up(self, model: Loaded) -> None:
-        """Runs it once, so that the first request does not pay for lazy initialisation."""
+        """Runs it, so that the first request does not pay for lazy initialisation, and learns how long it takes."""
         turn = ticket(Priority.QUERY, time.monotonic() + WARM_UP_SECONDS)
-        prepared = await self._stages.on_cpu(lambda: samples(model), turn)
-        for answer in await self._stages.on_device_together(model, prepared, turn):
+        await self._run(model, await self._stages.on_cpu(lambda: samples(model), turn), turn)
+        end = time.monotonic() + LEARNING_SECONDS
+        prepared = await self._stages.on_cpu(lambda: of_all_sizes(model), turn)
+        for _ in range(LEARNING_ROUNDS):
+            for batch in prepared:
+                if time.monotonic() < end:
+                    await self._run(model, batch, turn)
+        self._stages.learn_pace(model)
+
+    async def _run(self, model: Loaded, batch: Sequence[Prepared], turn: Ticket) -> None:
+        for answer in await self._stages.on_device_together(model, batch, turn):
             if isinstance(answer, PrismError):
                 raise ModelError(f"{model.info.name}: cannot answer: {answer.message}")
 
@@ -202,11 +215,22 @@ def samples(model: Loaded) -> list[Prepared]:
     The picture makes its processor compute what it keeps for all others. While another model is loaded, its dtype is
     the default of all threads (transformers' `local_torch_dtype`): begun in bfloat16, CLIP's would stay 0.004 off.
     """
-    contents: dict[Modality, Content] = {Modality.TEXT: "warm-up", Modality.IMAGE: PICTURE}
-    read = [model.patched(content) for modality, content in contents.items() if modality in model.info.modalities]
+    return prepared(model, "warm-up", PICTURE)
+
+
+def of_all_sizes(model: Loaded) -> list[list[Prepared]]:
+    """Batches that differ in tokens, in patches, and in how many inputs they have."""
+    short, long = prepared(model, "warm-up", PICTURE), prepared(model, LONG_TEXT, LARGE_PICTURE)
+    return [[each] for each in (*long, *short)] + [prepared(model, *[each] * 2) for each in (LONG_TEXT, LARGE_PICTURE)]
+
+
+def prepared(model: Loaded, *contents: Content) -> list[Prepared]:
+    """Each of the contents that the model reads."""
+    modalities = model.info.modalities
+    read = [each for each in contents if (Modality.TEXT if isinstance(each, str) else Modality.IMAGE) in modalities]
     if model.info.kind == EMBEDDER:
-        return [cast(Embedder, model).prepare([content], Task.QUERY, "") for content in read]
-    return [cast(Reranker, model).prepare(["warm-up"], [content], "") for content in read]
+        return [cast(Embedder, model).prepare([model.patched(each)], Task.QUERY, "") for each in read]
+    return [cast(Reranker, model).prepare(["warm-up"], [model.patched(each)], "") for each in read]
 
 
 async def warm_up_clips(info: ModelInfo) -> str:
