@@ -47,6 +47,8 @@ class Pace:
     def learn(self, runs: Sequence[tuple[Shape, float]]) -> None:
         """From batches and the seconds that they took; of equal ones, the quickest counts."""
         quickest: dict[Shape, float] = {}
+        if not runs:
+            return
         for shape, seconds in runs:
             quickest[shape] = min(seconds, quickest.get(shape, seconds))
         sizes = np.array([(1, *shape) for shape in quickest], dtype=np.float64)

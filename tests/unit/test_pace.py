@@ -1,0 +1,77 @@
+"""A model's pace from made-up timings."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from weaviate_prism.pace import Pace, Shape
+
+SHAPES: list[Shape] = [(10, 0), (500, 0), (10, 64), (300, 1024), (1000, 0)]
+
+
+def seconds(shape: Shape, fixed: float = 0.01, token: float = 1e-4, patch: float = 1e-5) -> float:
+    return fixed + token * shape[0] + patch * shape[1]
+
+
+def learnt(*shapes: Shape) -> Pace:
+    pace = Pace()
+    pace.learn([(shape, seconds(shape)) for shape in shapes])
+    return pace
+
+
+def test_fixed_costs_tokens_and_patches_are_told_apart() -> None:
+    pace = learnt(*SHAPES)
+    assert pace.parts == pytest.approx([0.01, 1e-4, 1e-5])
+    assert pace.seconds(200, 100) == pytest.approx(seconds((200, 100)))
+    assert pace.more(200, 100) == pytest.approx(0.021)
+
+
+def test_of_equal_batches_the_quickest_counts() -> None:
+    pace = Pace()
+    pace.learn([(shape, seconds(shape) * times) for times in (20, 1, 3) for shape in SHAPES])
+    assert pace.parts == pytest.approx([0.01, 1e-4, 1e-5])
+
+
+def test_one_batch_is_enough_for_a_start() -> None:
+    assert learnt((500, 100)).seconds(500, 100) == pytest.approx(seconds((500, 100)), rel=1e-3)
+
+
+def test_noise_makes_nothing_negative() -> None:
+    chance = random.Random(3)
+    for _ in range(50):
+        pace = Pace()
+        pace.learn([(shape, seconds(shape) * chance.uniform(0.5, 2.0)) for shape in SHAPES])
+        assert (pace.parts > 0).all()
+        assert 0.2 < pace.seconds(500, 500) / seconds((500, 500)) < 5
+
+
+def test_nothing_learnt_is_no_time_at_all() -> None:
+    pace = Pace()
+    pace.learn([])
+    assert 0 < pace.seconds(8192, 8192) < 1e-3
+
+
+def test_a_machine_that_becomes_slower_is_followed() -> None:
+    pace = learnt(*SHAPES)
+    for turn in range(200):
+        shape = SHAPES[turn % len(SHAPES)]
+        pace.observe(*shape, seconds(shape) * 3)
+    for shape in SHAPES:
+        assert pace.seconds(*shape) == pytest.approx(3 * seconds(shape), rel=0.1)
+
+
+def test_what_became_slower_is_told_from_what_did_not() -> None:
+    pace = learnt(*SHAPES)
+    for turn in range(400):
+        shape = SHAPES[turn % len(SHAPES)]
+        pace.observe(*shape, seconds(shape, patch=1e-4))
+    assert pace.seconds(300, 1024) == pytest.approx(seconds((300, 1024), patch=1e-4), rel=0.25)
+    assert pace.seconds(500, 0) == pytest.approx(seconds((500, 0)), rel=0.25)
+
+
+def test_one_batch_that_hung_changes_little() -> None:
+    pace = learnt(*SHAPES)
+    pace.observe(500, 0, 30.0)
+    assert pace.seconds(500, 0) < 1.5 * seconds((500, 0))
