@@ -190,9 +190,9 @@ class Catalog:
         turn = ticket(Priority.QUERY, time.monotonic() + WARM_UP_SECONDS)
         await self._run(model, await self._stages.on_cpu(lambda: samples(model), turn), turn)
         end = time.monotonic() + LEARNING_SECONDS
-        prepared = await self._stages.on_cpu(lambda: of_all_sizes(model), turn)
         for _ in range(LEARNING_ROUNDS):
-            for batch in prepared:
+            # anew each time: a vision tower looks at a picture once
+            for batch in await self._stages.on_cpu(lambda: of_all_sizes(model), turn):
                 if time.monotonic() < end:
                     await self._run(model, batch, turn)
         self._stages.learn_pace(model)
@@ -221,7 +221,8 @@ def samples(model: Loaded) -> list[Prepared]:
 def of_all_sizes(model: Loaded) -> list[list[Prepared]]:
     """Batches that differ in tokens, in patches, and in how many inputs they have."""
     short, long = prepared(model, "warm-up", PICTURE), prepared(model, LONG_TEXT, LARGE_PICTURE)
-    return [[each] for each in (*long, *short)] + [prepared(model, *[each] * 2) for each in (LONG_TEXT, LARGE_PICTURE)]
+    twice = [prepared(model, each, each) for each in (LONG_TEXT, LARGE_PICTURE)]
+    return [short, *([each] for each in (*long, *short)), *twice]
 
 
 def prepared(model: Loaded, *contents: Content) -> list[Prepared]:
