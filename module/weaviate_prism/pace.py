@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-# A batch that takes twice as long as expected moves what is expected by a tenth of that.
-RATE = 0.1
-# One batch that waits for a page fault or another process is no reason to think that all others will.
-MOST_TIMES = 4.0
+# How much of the error of one batch is corrected. One that waits for a page fault or another process is no reason to
+# think that all others will, however long it took; but none is quick by accident.
+RATE_UP, RATE_DOWN, MOST_TIMES = 0.1, 0.2, 4.0
 # What was too quick to be measured is not free: otherwise batches would have no bounds.
 LEAST = np.array([1e-6, 1e-9, 1e-9])
 
@@ -57,8 +56,9 @@ class Pace:
     def observe(self, tokens: int, patches: int, seconds: float) -> None:
         """Corrects each part by as much of the error as it has in what was expected."""
         expected = self.parts * (1, tokens, patches)
-        error = np.clip(seconds / expected.sum(), 1 / MOST_TIMES, MOST_TIMES) - 1
-        self.parts = np.maximum(self.parts * (1 + RATE * error * expected / expected.sum()), LEAST)
+        error = min(seconds / expected.sum(), MOST_TIMES) - 1
+        rate = RATE_UP if error > 0 else RATE_DOWN
+        self.parts = np.maximum(self.parts * (1 + rate * error * expected / expected.sum()), LEAST)
 
 
 def _non_negative(sizes: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

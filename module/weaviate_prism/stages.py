@@ -32,7 +32,7 @@ T = TypeVar("T")
 Answer: TypeAlias = npt.NDArray[np.float32]
 
 
-# Decoding beside a query slows it: the kernel then gives nine tenths of a core to the query.
+# Of a core that a forward pass and decoding share, the pass then gets nine tenths: it ends with its slowest thread.
 DECODING_NICENESS = 10
 
 
