@@ -169,11 +169,13 @@ class JobQueue(Generic[P, R]):
             self._admit(place, batch, late, now)
         if batch:
             leader = batch[0].ticket
-            own = self._works.get((leader.priority, leader.work))
-            size = self._fill(batch, late, own, batch[0].size, now)
+            key = (leader.priority, leader.work)
+            size = self._fill(batch, late, self._works.get(key), batch[0].size, now)
             self._fill(batch, late, self._all, size, now)
-            if own is not None:
-                self._rank(leader.priority, own)
+            if (rest := self._works.get(key)) is not None:
+                self._rank(leader.priority, rest)
+        if not len(self):
+            self._forget()
         return batch, late
 
     def drain(self) -> list[Job[P, R]]:
@@ -183,9 +185,17 @@ class JobQueue(Generic[P, R]):
             if place.job is not None and place.job.future.set_running_or_notify_cancel():
                 jobs.append(place.job)
             place.job = None
-        self._works.clear()
         self._counts = dict.fromkeys(Priority, 0)
+        self._forget()
         return jobs
+
+    def _forget(self) -> None:
+        """Nothing waits: what is left in the lines and heaps is outdated, and may keep what has ended."""
+        self._works.clear()
+        self._arrivals.clear()
+        self._all = _Lines()
+        for heap in self._heaps.values():
+            heap.clear()
 
     # -- who goes first -----------------------------------------------------------------------
 
