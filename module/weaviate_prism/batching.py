@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from weaviate_prism.pace import Pace
+from weaviate_prism.pace import Pace, Shape
 
 # Of what a batch computes, at most so much is padding.
 MOST_PADDING = 0.15
@@ -43,6 +43,11 @@ class Size:
     def computed(self) -> int:
         """Tokens, padding included."""
         return self.tokens + self.padding
+
+    @property
+    def shape(self) -> Shape:
+        """What its time depends on."""
+        return self.inputs, self.computed, self.patches
 
     @property
     def wasteful(self) -> bool:
@@ -82,4 +87,4 @@ class Limits:
         fixed = self.pace.fixed
         worth = WORTH_IT * fixed
         most = max(QUANTUM_SECONDS, LEAST_WORTH * fixed if hurried else worth)
-        return self.pace.seconds(batch.computed, batch.patches) <= (min(most, worth) if guests else most)
+        return self.pace.seconds(batch.shape) <= (min(most, worth) if guests else most)

@@ -1,4 +1,4 @@
-"""How long a model takes for a batch: fixed seconds, and some for each token and for each patch.
+"""How long a model takes for a batch: fixed seconds, and some for each input, for each token and for each patch.
 
 Learnt from a few batches when the model is loaded, then corrected by every batch that it runs: another program on
 the same cores shows within a few batches. Pure arithmetic, without threads or a clock.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,31 +18,34 @@ import numpy.typing as npt
 # think that all others will, however long it took; but none is quick by accident.
 RATE_UP, RATE_DOWN, MOST_TIMES = 0.1, 0.2, 4.0
 # What was too quick to be measured is not free: otherwise batches would have no bounds.
-LEAST = np.array([1e-6, 1e-9, 1e-9])
+LEAST = np.array([1e-6, 1e-9, 1e-9, 1e-9])
 
-Shape = tuple[int, int]
-"""Tokens and patches of a batch, padding included."""
+Shape: TypeAlias = tuple[int, int, int]
+"""Inputs, tokens and patches of a batch, padding included."""
 
 
 @dataclass(slots=True)
 class Pace:
     """Of one model on its device. Used from the device's thread; others only read numbers."""
 
-    parts: npt.NDArray[np.float64] = field(default_factory=LEAST.copy)  # seconds: fixed, for a token, for a patch
+    parts: npt.NDArray[np.float64] = field(
+        default_factory=LEAST.copy
+    )  # seconds: fixed, for an input, for a token, for a patch
 
     @property
     def fixed(self) -> float:
         """Seconds that a batch takes whatever is in it."""
         return float(self.parts[0])
 
-    def seconds(self, tokens: int, patches: int) -> float:
+    def seconds(self, shape: Shape) -> float:
         """That a batch takes."""
-        fixed, token, patch = self.parts.tolist()
-        return float(fixed + token * tokens + patch * patches)
+        return self.fixed + self.more(shape)
 
-    def more(self, tokens: int, patches: int) -> float:
+    def more(self, shape: Shape) -> float:
         """Seconds by which a batch takes longer with these in it."""
-        return self.seconds(tokens, patches) - self.fixed
+        inputs, tokens, patches = shape
+        _, each, token, patch = self.parts.tolist()
+        return float(each * inputs + token * tokens + patch * patches)
 
     def learn(self, runs: Sequence[tuple[Shape, float]]) -> None:
         """From batches and the seconds that they took; of equal ones, the quickest counts."""
@@ -53,9 +57,9 @@ class Pace:
         sizes = np.array([(1, *shape) for shape in quickest], dtype=np.float64)
         self.parts = np.maximum(_non_negative(sizes, np.array(list(quickest.values()))), LEAST)
 
-    def observe(self, tokens: int, patches: int, seconds: float) -> None:
+    def observe(self, shape: Shape, seconds: float) -> None:
         """Corrects each part by as much of the error as it has in what was expected."""
-        expected = self.parts * (1, tokens, patches)
+        expected = self.parts * (1, *shape)
         error = min(seconds / expected.sum(), MOST_TIMES) - 1
         rate = RATE_UP if error > 0 else RATE_DOWN
         self.parts = np.maximum(self.parts * (1 + rate * error * expected / expected.sum()), LEAST)

@@ -69,7 +69,7 @@ class Stages:
         """By which its batches take longer with these in them."""
         prepared = [each for each in inputs if not isinstance(each, PrismError)]
         tokens, patches = sum(each.tokens for each in prepared), sum(each.patches for each in prepared)
-        return self._devices[model].pace.more(tokens, patches)
+        return self._devices[model].pace.more((len(prepared), tokens, patches))
 
     def learn_pace(self, model: Embedder | Reranker) -> None:
         """From all batches that it has run until now."""
@@ -144,9 +144,9 @@ class Device:
         self._computed.inc(size.tokens)
         self._padding.inc(size.padding)
         if self.runs is None:
-            self.pace.observe(size.computed, size.patches, seconds)
+            self.pace.observe(size.shape, seconds)
         else:
-            self.runs.append(((size.computed, size.patches), seconds))
+            self.runs.append((size.shape, seconds))
         return answers
 
 

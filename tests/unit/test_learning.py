@@ -12,7 +12,7 @@ from weaviate_prism.models.base import Prepared
 async def test_a_loaded_model_has_a_pace(kind: str, fake: str) -> None:
     async with running(**{"embedder": "none", "reranker": "none", kind: fake}) as engine:
         (device,) = engine._stages._devices.values()
-        assert device.pace.seconds(10, 0) == pytest.approx(0.04, rel=0.5)
+        assert device.pace.seconds((1, 10, 0)) == pytest.approx(0.04, rel=0.5)
         assert device.pace.fixed == pytest.approx(0.04, rel=0.5)
         (model,) = engine._stages._devices
         assert engine._stages.seconds(model, [Prepared({}, 5)]) < 0.02

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Hashable
 
+import numpy as np
 import pytest
 
 from weaviate_prism.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
@@ -44,7 +45,7 @@ def queue_of(*jobs: Job[str, str], cost: int = 100, pace: Pace | None = None) ->
 
 def paced(fixed: float = 0.0, token: float = 0.01) -> Pace:
     pace = Pace()
-    pace.learn([((tokens, 0), fixed + token * tokens) for tokens in (1, 10)])
+    pace.parts = np.array([fixed, 0.0, token, 0.0])
     return pace
 
 
@@ -207,7 +208,7 @@ def test_a_long_request_is_cut_while_others_wait_and_not_when_it_is_alone() -> N
     alone = queue_of(*own, pace=pace)
     assert len(taken(alone)) == 15
     alone.put(job("other", 0.0, work=Work(2.0), group="other"))
-    assert pace.seconds(len(taken(alone)), 0) <= QUANTUM_SECONDS + 1e-6
+    assert pace.seconds((1, len(taken(alone)), 0)) <= QUANTUM_SECONDS + 1e-6
 
 
 def test_inserts_are_cut_while_queries_come() -> None:
