@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from PIL import Image
 
 from weaviate_prism import video
 from weaviate_prism.config import Settings
-from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
 from weaviate_prism.metrics import Metrics
@@ -23,7 +23,7 @@ from weaviate_prism.models.base import Content, Embedder, ModelError, NoRoomErro
 from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
 from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
-from weaviate_prism.scheduler import ticket
+from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
 from weaviate_prism.vision_cache import VisionCache
@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0
 WARM_UP_SECONDS = 600.0
 PICTURE = Image.new("RGB", (64, 64))
+# A model's pace is learnt from three batches, which tell texts, pictures and fixed costs apart, and from more of them
+# and of others as long as that is quick: the first pass over weights on the disk took 5 s where others took 0.1.
+LEAST_BATCHES, LEARNING_ROUNDS, LEARNING_SECONDS = 3, 4, 0.2
+LONG_TEXT, LARGE_PICTURE = "a long text " * 30, Image.new("RGB", (256, 256))
 
 
 class Catalog:
@@ -183,14 +187,28 @@ class Catalog:
         return model
 
     async def _warm_up(self, model: Loaded) -> None:
-        """Runs it once, so that the first request does not pay for lazy initialisation.
+        """Runs it, so that the first request does not pay for lazy initialisation, and learns how long it takes.
 
         Prepared as often as there may be threads for it, at once: each has its own copy of the model's processor.
         """
         turn = ticket(Priority.QUERY, time.monotonic() + WARM_UP_SECONDS)
-        jobs = (self._stages.on_cpu(lambda: samples(model), turn) for _ in range(usable_cores()))
+        jobs = (self._stages.on_cpu(lambda: samples(model), turn) for _ in range(self._stages.cpu.threads))
         prepared, *_ = await asyncio.gather(*jobs)
-        for answer in await self._stages.on_device_together(model, prepared, turn):
+        await self._run(model, prepared, turn)
+        await self._learn_pace(model, turn)
+
+    async def _learn_pace(self, model: Loaded, turn: Ticket) -> None:
+        end = time.monotonic() + LEARNING_SECONDS
+        for number in range(LEARNING_ROUNDS):
+            # anew each time: a vision tower looks at a picture once
+            batches = await self._stages.on_cpu(lambda: of_all_sizes(model), turn)
+            for batch in batches[:LEAST_BATCHES] if number == 0 else batches:
+                if number == 0 or time.monotonic() < end:
+                    await self._run(model, batch, turn)
+        self._stages.learn_pace(model)
+
+    async def _run(self, model: Loaded, batch: Sequence[Prepared], turn: Ticket) -> None:
+        for answer in await self._stages.on_device_together(model, batch, turn):
             if isinstance(answer, PrismError):
                 raise ModelError(f"{model.info.name}: cannot answer: {answer.message}")
 
@@ -207,13 +225,31 @@ def samples(model: Loaded) -> list[Prepared]:
     The picture makes its processor compute what it keeps for all others. While another model is loaded, its dtype is
     the default of all threads (transformers' `local_torch_dtype`): begun in bfloat16, CLIP's would stay 0.004 off.
     """
-    contents: dict[Modality, Content] = {Modality.TEXT: "warm-up", Modality.IMAGE: PICTURE}
-    read = [model.patched(content) for modality, content in contents.items() if modality in model.info.modalities]
+    return prepared(model, "warm-up", PICTURE)
+
+
+def of_all_sizes(model: Loaded) -> list[list[Prepared]]:
+    """Batches that differ in tokens, in patches, and in how many inputs they have."""
+    batches: list[list[Content]] = [
+        ["warm-up", PICTURE],  # as the first one of all, which was slow
+        [LONG_TEXT],
+        [LARGE_PICTURE, LARGE_PICTURE],
+        ["warm-up"],
+        [PICTURE],
+        [LONG_TEXT, LONG_TEXT],
+    ]
+    return [prepared(model, *batch) for batch in batches]
+
+
+def prepared(model: Loaded, *contents: Content) -> list[Prepared]:
+    """Each of the contents that the model reads."""
+    modalities = model.info.modalities
+    read = [each for each in contents if (Modality.TEXT if isinstance(each, str) else Modality.IMAGE) in modalities]
     if model.info.kind == EMBEDDER:
-        return [cast(Embedder, model).prepare([content], Task.QUERY, "") for content in read]
+        return [cast(Embedder, model).prepare([model.patched(each)], Task.QUERY, "") for each in read]
     reranker = cast(Reranker, model)
     asked = reranker.asked(["warm-up"], "")
-    return [reranker.prepare(asked, [content]) for content in read]
+    return [reranker.prepare(asked, [model.patched(each)]) for each in read]
 
 
 async def warm_up_clips(info: ModelInfo) -> str:

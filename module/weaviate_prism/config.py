@@ -99,7 +99,10 @@ class Settings:
     )
     drain_timeout: float = setting(30.0, "Seconds that a first SIGTERM leaves to work in flight.", low=0)
     batch_cost: int = setting(
-        0, "Most tokens plus patches in one device batch, padding included; 0 chooses by device.", low=0
+        0,
+        "Most tokens plus patches in one device batch, padding included, for its memory; its time is learnt; "
+        "0 chooses by device.",
+        low=0,
     )
     cache_bytes: int = setting(256 * MIB, "Memory for embeddings of content seen before; 0 turns it off.", low=0)
     vision_cache_bytes: int = setting(

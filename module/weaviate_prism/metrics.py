@@ -129,8 +129,17 @@ class Metrics:
             ["stage", "model"],
             registry=self.registry,
         )
+        self.tokens = Counter(
+            "prism_tokens",
+            "Tokens that a model computed: of inputs, or padding.",
+            ["model", "of"],
+            registry=self.registry,
+        )
         self.dropped = Counter(
-            "prism_dropped", "Jobs not run: caller gone, or deadline past.", ["reason"], registry=self.registry
+            "prism_dropped",
+            "Jobs not run: caller gone, deadline past, or refused at once because they would be done too late.",
+            ["reason"],
+            registry=self.registry,
         )
 
     def exposition(self) -> bytes:

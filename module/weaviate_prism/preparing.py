@@ -100,6 +100,11 @@ def in_time(
     return prepared
 
 
+def kind_of(parts: Iterable[Part]) -> str:
+    """Equal for inputs that take about as long: `Image Text`."""
+    return " ".join(sorted({type(part).__name__ for part in parts}))
+
+
 def or_error(make: Callable[[S], T], source: S) -> T | PrismError:
     """What `make` makes of it, or why not; without the error's frames: they hold decoded pictures, and their room."""
     try:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
@@ -18,9 +19,9 @@ from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupporte
 from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
-from weaviate_prism.preparing import digests_of, in_time, prepare_together
+from weaviate_prism.preparing import digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
-from weaviate_prism.scheduler import Ticket
+from weaviate_prism.scheduler import Ticket, Work
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import LOWEST_SCORE, Digest, Image, Item, Part, Seen, Text, Video
@@ -68,6 +69,7 @@ class Reranking:
         self._stages = stages
         self._admission = admission
         self._ahead = Ahead(RERANK_BYTES)
+        self._works: WeakValueDictionary[Hashable, Work] = WeakValueDictionary()
         # the pixels of queries wait here, where no thread is held up
         self._most_kept = KEPT_AT_ONCE * settings.max_image_pixels
         self._keeping = Places(self._most_kept)
@@ -84,6 +86,7 @@ class Reranking:
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
             check_query(query)
+            request = replace(request, ticket=replace(request.ticket, work=await self._work(query, request)))
             request = replace(request, digests=await self._digests(documents, request))
             documents = [self._recognised(document, request) for document in documents]
             async with self._query(query, request) as read:
@@ -99,6 +102,15 @@ class Reranking:
             ]
         )
         return self._ranked(scores, documents) if self._bad_document == "last" else scores
+
+    async def _work(self, query: Item, request: Request) -> Work:
+        """One for all chunks of a search: Weaviate sends its documents in requests of 32, side by side."""
+        deadline = request.ticket.deadline
+        async with until_deadline(deadline, "while the query was digested"):
+            unseen = [part for part in query.parts if not isinstance(part, Seen)]
+            digests = await digests_of(unseen, self._stages, deadline)
+        of_query = tuple(id(part.patches) if isinstance(part, Seen) else digests[id(part)] for part in query.parts)
+        return self._works.setdefault((request.reranker, request.instruction, request.video_frames, of_query), Work())
 
     @contextlib.asynccontextmanager
     async def _query(self, query: Item, request: Request) -> AsyncIterator[Query]:
@@ -154,12 +166,15 @@ class Reranking:
         media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
         if not all(isinstance(content, str) for content in query.contents):
             media = len(documents)
-        async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
-            prepared = await prepare_together(
-                documents, lambda some: self._prepared(query, some, request), self._stages, ticket
-            )
-            reserved.weigh(prepared)
-            scores = await self._stages.on_device_together(reranker, prepared, ticket)
+        kinds = [(reranker, kind_of(each.parts) if isinstance(each, Item) else "") for each in documents]
+        with self._stages.backlog.entered(kinds, ticket) as entry:
+            async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
+                prepared = await prepare_together(
+                    documents, entry.timed(lambda some: self._prepared(query, some, request)), self._stages, ticket
+                )
+                reserved.weigh(prepared)
+                entry.prepared(self._stages.seconds(reranker, prepared))
+                scores = await self._stages.on_device_together(reranker, prepared, ticket)
         return [score if isinstance(score, PrismError) else float(score) for score in scores]
 
     def _prepared(

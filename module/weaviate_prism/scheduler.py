@@ -1,6 +1,6 @@
-"""Which job runs next, and with which others: by priority, deadline and cost.
+"""Which job runs next, and with which others: queries first, then whoever needs least, and nobody starves.
 
-Only decides, and has neither threads nor a clock; `stages.py` has the threads that do as it says. Knows
+Only decides, and has neither threads nor a clock; `stage.py` has the threads that do as it says. Knows
 nothing of models or media.
 """
 
@@ -9,24 +9,35 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
+from weaviate_prism.batching import Limits, Size
 from weaviate_prism.values import Priority
 
 P = TypeVar("P")
 R = TypeVar("R")
 
-# A bulk job is overtaken by queries that arrive up to this much later, then it is as urgent as they are:
-# well inside the 50 s after which Weaviate gives up, so that bulk inserts never starve.
-AGEING_SECONDS = 10.0
+# Who has waited so long is overtaken no more by all: every fourth batch is led by whoever came first. Well inside the
+# 50 s after which Weaviate gives up; and what overtakes still has most of the device, however much has waited.
+AGEING_SECONDS, AGED_TURN = 10.0, 4
+# Queries come in trains: so long after the last one, inserts leave room for the next.
+QUERIES_EXPECTED_SECONDS = 2.0
 
 
 class DeviceLost(RuntimeError):
     """The device cannot go on (a CUDA error that sticks); ends the stage that meets it."""
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Work:
+    """What is left of a request, or of several that are chunks of one search."""
+
+    seconds: float = 0.0  # an estimate, see `backlog.py`; 0 as long as nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,81 +47,241 @@ class Ticket:
     priority: Priority
     arrived: float  # time.monotonic() seconds
     deadline: float  # likewise
+    work: Work = field(default_factory=Work, compare=False)
 
     @property
     def due(self) -> float:
+        """When it is overtaken no more by all that come later."""
         return self.arrived + (AGEING_SECONDS if self.priority is Priority.BULK else 0.0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job(Generic[P, R]):
     """One payload on its way through a stage."""
 
     payload: P
     ticket: Ticket
-    cost: int
-    group: Hashable
     queued: float
+    size: Size = field(default_factory=Size)
+    group: Hashable = None
     future: Future[R] = field(default_factory=Future)
     context: Context = field(default_factory=copy_context)  # of whoever queued it, for the log
 
 
-class JobQueue(Generic[P, R]):
-    """Jobs by urgency, apart by group. Not thread-safe: the stage holds a lock."""
+class _Place(Generic[P, R]):
+    """Of one job in all lines that it stands in; empty once it is taken, so that no line keeps its payload."""
 
-    def __init__(self, batch_cost: int) -> None:
-        self.batch_cost = batch_cost
-        self._groups: dict[Hashable, list[tuple[float, int, Job[P, R]]]] = {}
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job[P, R]) -> None:
+        self.job: Job[P, R] | None = job
+
+
+Kind: TypeAlias = tuple[Priority, Hashable, int]
+"""Jobs of one kind may share a batch: their priority, group, and about their length."""
+
+
+class _Lines(Generic[P, R]):
+    """Jobs by kind, first come first served."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Kind, deque[_Place[P, R]]] = {}
+
+    def put(self, place: _Place[P, R], kind: Kind) -> None:
+        self._lines.setdefault(kind, deque()).append(place)
+
+    def first(self, kind: Kind) -> _Place[P, R] | None:
+        line = self._lines.get(kind)
+        while line:
+            if line[0].job is not None:
+                return line[0]
+            line.popleft()
+        self._lines.pop(kind, None)
+        return None
+
+    def any(self) -> _Place[P, R] | None:
+        """One of those that have waited longest."""
+        for kind in list(self._lines):
+            if (place := self.first(kind)) is not None:
+                return place
+        return None
+
+
+class _Waiting(_Lines[P, R]):
+    """The jobs of one work in one queue."""
+
+    def __init__(self, work: Work, arrived: float) -> None:
+        super().__init__()
+        self.work = work
+        self.arrived = arrived
+        self.rank: tuple[float, float] | None = None  # under which it stands in the heap
+
+    def ranked(self) -> tuple[float, float]:
+        self.rank = (self.work.seconds, self.arrived)
+        return self.rank
+
+
+class JobQueue(Generic[P, R]):
+    """Jobs of works, of which the one with the least left goes first. Not thread-safe: the stage holds a lock."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._works: dict[tuple[Priority, Work], _Waiting[P, R]] = {}
+        self._heaps: dict[Priority, list[tuple[tuple[float, float], int, _Waiting[P, R]]]] = {p: [] for p in Priority}
+        self._all: _Lines[P, R] = _Lines()
+        self._arrivals: deque[_Place[P, R]] = deque()
+        self._counts = dict.fromkeys(Priority, 0)
         self._order = itertools.count()  # first come, first served among equals
-        self._length = 0
+        self._turns = itertools.count(1)
+        self._last_query = float("-inf")
 
     def __len__(self) -> int:
-        return self._length
+        return sum(self._counts.values())
+
+    def count(self, priority: Priority) -> int:
+        """How many of this priority wait."""
+        return self._counts[priority]
 
     def put(self, job: Job[P, R]) -> None:
-        heapq.heappush(self._groups.setdefault(job.group, []), (job.ticket.due, next(self._order), job))
-        self._length += 1
+        place, kind = _Place(job), _kind(job)
+        key = (job.ticket.priority, job.ticket.work)
+        if (waiting := self._works.get(key)) is None:
+            waiting = self._works[key] = _Waiting(job.ticket.work, job.ticket.arrived)
+        waiting.put(place, kind)
+        self._all.put(place, kind)
+        self._arrivals.append(place)
+        self._counts[job.ticket.priority] += 1
+        if job.ticket.priority is Priority.QUERY:
+            self._last_query = max(self._last_query, job.queued)
+        self._rank(job.ticket.priority, waiting)
 
-    def take(self, now: float) -> tuple[list[Job[P, R]], list[Job[P, R]]]:
+    def take(
+        self, now: float, among: tuple[Priority, ...] = tuple(Priority)
+    ) -> tuple[list[Job[P, R]], list[Job[P, R]]]:
         """The next batch, and the jobs met on the way whose deadline is past.
 
-        The batch is led by the most urgent job of all and filled from its group while its largest
-        cost times its length stays within the budget. Jobs of departed callers are left out.
+        The batch is led by a job of the work that goes first, and filled with its other jobs, then with those of
+        others, as far as they are of a kind and within the limits. Jobs of departed callers are left out.
         """
         batch: list[Job[P, R]] = []
         late: list[Job[P, R]] = []
-        longest = 0
-        while (job := self._next(batch)) is not None:
-            if batch and max(longest, job.cost) * (len(batch) + 1) > self.batch_cost:
-                break
-            self._pop(job.group)
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            if job.ticket.deadline <= now:
-                late.append(job)
-                continue
-            batch.append(job)
-            longest = max(longest, job.cost)
+        while not batch and (place := self._leader(now, among)) is not None:
+            self._admit(place, batch, late, now)
+        if batch:
+            leader = batch[0].ticket
+            key = (leader.priority, leader.work)
+            size = self._fill(batch, late, self._works.get(key), batch[0].size, now)
+            self._fill(batch, late, self._all, size, now)
+            if (rest := self._works.get(key)) is not None:
+                self._rank(leader.priority, rest)
+        if not len(self):
+            self._forget()
         return batch, late
 
     def drain(self) -> list[Job[P, R]]:
         """Everything that still waits."""
-        jobs = [entry[2] for heap in self._groups.values() for entry in heap]
-        self._groups.clear()
-        self._length = 0
-        return [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        jobs = []
+        for place in self._arrivals:
+            if place.job is not None and place.job.future.set_running_or_notify_cancel():
+                jobs.append(place.job)
+            place.job = None
+        self._counts = dict.fromkeys(Priority, 0)
+        self._forget()
+        return jobs
 
-    def _next(self, batch: Sequence[Job[P, R]]) -> Job[P, R] | None:
-        """The most urgent job of the batch's group, or of all while the batch is empty."""
-        heaps = [self._groups.get(batch[0].group, [])] if batch else self._groups.values()
-        return min((heap[0] for heap in heaps if heap), default=(0.0, 0, None))[2]
+    def _forget(self) -> None:
+        """Nothing waits: what is left in the lines and heaps is outdated, and may keep what has ended."""
+        self._works.clear()
+        self._arrivals.clear()
+        self._all = _Lines()
+        for heap in self._heaps.values():
+            heap.clear()
 
-    def _pop(self, group: Hashable) -> None:
-        heap = self._groups[group]
-        heapq.heappop(heap)
-        self._length -= 1
-        if not heap:
-            del self._groups[group]
+    # -- who goes first -----------------------------------------------------------------------
+
+    def _leader(self, now: float, among: tuple[Priority, ...]) -> _Place[P, R] | None:
+        if next(self._turns) % AGED_TURN == 0 and (place := self._aged(now, among)) is not None:
+            return place
+        for priority in among:
+            if (place := self._least(priority)) is not None:
+                return place
+        return None
+
+    def _aged(self, now: float, among: tuple[Priority, ...]) -> _Place[P, R] | None:
+        """Whoever came first, if that is long ago."""
+        while self._arrivals and self._arrivals[0].job is None:
+            self._arrivals.popleft()
+        first = self._arrivals[0].job if self._arrivals else None
+        if first is None or first.ticket.priority not in among or first.ticket.arrived + AGEING_SECONDS > now:
+            return None
+        return self._arrivals[0]
+
+    def _least(self, priority: Priority) -> _Place[P, R] | None:
+        """Of the work with the least left; entries of the heap whose rank is not the work's last are outdated."""
+        heap = self._heaps[priority]
+        while heap:
+            rank, _, waiting = heap[0]
+            if waiting.rank == rank and (place := waiting.any()) is not None:
+                return place
+            heapq.heappop(heap)
+        return None
+
+    def _rank(self, priority: Priority, waiting: _Waiting[P, R]) -> None:
+        """Puts a work into the heap where it is not, or has another rank by now."""
+        if waiting.rank is None or waiting.rank != (waiting.work.seconds, waiting.arrived):
+            heapq.heappush(self._heaps[priority], (waiting.ranked(), next(self._order), waiting))
+
+    # -- with whom ----------------------------------------------------------------------------
+
+    def _fill(
+        self, batch: list[Job[P, R]], late: list[Job[P, R]], lines: _Lines[P, R] | None, size: Size, now: float
+    ) -> Size:
+        """Takes jobs like the batch's first out of the lines as long as they fit; the size of the batch by now."""
+        if lines is None:
+            return size
+        hurried = self._hurried(batch[0], now)
+        guests = lines is self._all and batch[0].ticket.priority is Priority.QUERY
+        for kind in _like(batch[0]):
+            while (place := lines.first(kind)) is not None:
+                assert place.job is not None
+                larger = size + place.job.size
+                if not self.limits.allow(larger, hurried=hurried, guests=guests):
+                    break
+                if self._admit(place, batch, late, now):
+                    size = larger
+        return size
+
+    def _hurried(self, leader: Job[P, R], now: float) -> bool:
+        """Whether somebody waits behind the batch who is not in it; inserts leave room for the next query, too."""
+        if leader.ticket.priority is Priority.BULK:
+            return now < self._last_query + QUERIES_EXPECTED_SECONDS
+        return any(work is not leader.ticket.work for _, work in itertools.islice(self._works, 2))
+
+    def _admit(self, place: _Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
+        """Takes a job out of all lines and into the batch, unless its caller has gone or its deadline is past."""
+        job, place.job = place.job, None
+        assert job is not None
+        self._counts[job.ticket.priority] -= 1
+        key = (job.ticket.priority, job.ticket.work)
+        if self._works[key].any() is None:
+            del self._works[key]
+        if not job.future.set_running_or_notify_cancel():
+            return False
+        if job.ticket.deadline <= now:
+            late.append(job)
+            return False
+        batch.append(job)
+        return True
+
+
+def _kind(job: Job[P, R]) -> Kind:
+    return job.ticket.priority, job.group, job.size.level
+
+
+def _like(job: Job[P, R]) -> Iterator[Kind]:
+    """Those of which jobs may share a batch with it: of its length, then of about its length."""
+    priority, group, level = _kind(job)
+    return ((priority, group, each) for each in ((level, level - 1, level + 1) if job.size.length else (level,)))
 
 
 def ticket(priority: Priority, deadline: float, clock: Callable[[], float] = time.monotonic) -> Ticket:

@@ -18,12 +18,12 @@ from weaviate_prism.admission import Admission
 from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
 from weaviate_prism.cache import Answers, EmbeddingCache
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import PrismError
+from weaviate_prism.errors import DeadlineExceeded, PrismError
 from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
 from weaviate_prism.intake import Intake, name_of
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
-from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, prepare_together
+from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.profiles import Profile
 from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
@@ -192,21 +192,35 @@ class Vectorizing:
         """The model's own vectors, not normalised."""
         # those that read the same part one after the other, so that it is soon dropped
         keys = sorted(inputs, key=lambda key: inputs[key].digests)
-        ahead = self._ahead[request.ticket.priority]
         answers: dict[Hashable, Vector | PrismError] = {}
         for start in range(0, len(keys), TOGETHER):
-            some = [inputs[key] for key in keys[start : start + TOGETHER]]
-            async with ahead.reserve(
-                len(some), sum(each.has_media for each in some) * view.embedder.media_bytes
-            ) as reserved:
+            together = keys[start : start + TOGETHER]
+            try:
+                vectors = await self._together([inputs[key] for key in together], view, request)
+                answers |= zip(together, vectors, strict=True)
+            except DeadlineExceeded as error:
+                answers |= dict.fromkeys(together, error.bare())
+        return answers
+
+    async def _together(self, inputs: Sequence[Input], view: View, request: Request) -> list[Vector | PrismError]:
+        """
+        Raises:
+            DeadlineExceeded: it would come too late.
+        """
+        ahead = self._ahead[request.ticket.priority]
+        kinds = [(view, kind_of(each.parts)) for each in inputs]
+        media = sum(each.has_media for each in inputs)
+        with self._stages.backlog.entered(kinds, request.ticket) as entry:
+            async with ahead.reserve(len(inputs), media * view.embedder.media_bytes) as reserved:
                 prepared = await prepare_together(
-                    some, lambda inputs: self._prepared(inputs, view, request.task), self._stages, request.ticket
+                    inputs,
+                    entry.timed(lambda some: self._prepared(some, view, request.task)),
+                    self._stages,
+                    request.ticket,
                 )
                 reserved.weigh(prepared)
-                vectors = await self._stages.on_device_together(view.embedder, prepared, request.ticket)
-                del prepared  # whose room the next ones may wait for
-            answers |= zip(keys[start : start + TOGETHER], vectors, strict=True)
-        return answers
+                entry.prepared(self._stages.seconds(view.embedder, prepared))
+                return await self._stages.on_device_together(view.embedder, prepared, request.ticket)
 
     def _prepared(self, inputs: Sequence[Input], view: View, task: Task) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""

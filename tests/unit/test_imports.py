@@ -22,7 +22,10 @@ LAYERS = (
     ("catalog", "vectorizing", "reranking"),
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
-    ("ahead", "cache", "vision_cache", "media", "video", "room", "scheduler", "store", "models", "bundled"),
+    ("ahead", "backlog", "cache", "vision_cache", "media", "video", "room", "stage", "store", "models", "bundled"),
+    ("scheduler",),
+    ("batching",),
+    ("pace",),
     ("client",),
     ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )

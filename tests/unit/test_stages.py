@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import pytest
 
+from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.scheduler import DeviceLost, Job, ticket
-from weaviate_prism.stages import Stage, all_done
+from weaviate_prism.stage import Stage, all_done
 from weaviate_prism.values import Priority
 
 FAR = 1e9
@@ -32,7 +34,7 @@ class Gate:
         self.metrics = Metrics()
         self._run = run
         self.stage: Stage[str, str] = Stage(
-            "test", self._held, metrics=self.metrics, batch_cost=batch_cost, on_death=self.deaths.append
+            "test", self._held, metrics=self.metrics, limits=Limits(batch_cost), on_death=self.deaths.append
         )
         self.first = self.stage.submit("gate", ticket(Priority.QUERY, FAR), group="gate")
         assert self.running.wait(5)
@@ -177,8 +179,8 @@ def test_jobs_submitted_together_share_the_first_batch_of_an_idle_device() -> No
         batches.append(list(batch))
         return upper(batch)
 
-    stage: Stage[str, str] = Stage("test", run, metrics=Metrics(), batch_cost=100)
-    jobs: list[Job[str, str]] = [Job(name, ticket(Priority.BULK, FAR), 1, None, 0.0) for name in "abcd"]
+    stage: Stage[str, str] = Stage("test", run, metrics=Metrics(), limits=Limits(100))
+    jobs: list[Job[str, str]] = [Job(name, ticket(Priority.BULK, FAR), 0.0) for name in "abcd"]
     stage.submit_together(jobs)
     assert [job.future.result(5) for job in jobs] == ["A", "B", "C", "D"]
     assert batches == [["a", "b", "c", "d"]]
@@ -187,10 +189,53 @@ def test_jobs_submitted_together_share_the_first_batch_of_an_idle_device() -> No
         stage.submit_together(jobs)
 
 
+def test_a_query_does_not_wait_for_a_job_of_an_insert() -> None:
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def run(batch: Sequence[str]) -> list[str]:
+        if batch[0].startswith("insert"):
+            began.release()
+            assert go_on.wait(5)
+        return upper(batch)
+
+    stage: Stage[str, str] = Stage("test", run, metrics=Metrics(), threads=2, for_queries=1, niceness=1)
+    inserts = [stage.submit(f"insert {number}", ticket(Priority.BULK, FAR)) for number in range(4)]
+    assert all(began.acquire(timeout=5) for _ in range(2))
+    assert [stage.submit("query", ticket(Priority.QUERY, FAR)).result(5) for _ in range(3)] == ["QUERY"] * 3
+    go_on.set()
+    assert [insert.result(5) for insert in inserts] == [f"INSERT {number}" for number in range(4)]
+    stage.close()
+
+
+def test_many_queries_use_all_threads() -> None:
+    """All must run at once, or none goes on."""
+    together = threading.Barrier(3)
+
+    def run(batch: Sequence[str]) -> list[str]:
+        together.wait(5)
+        return upper(batch)
+
+    stage: Stage[str, str] = Stage("test", run, metrics=Metrics(), threads=2, for_queries=1)
+    queries = [stage.submit("query", ticket(Priority.QUERY, FAR)) for _ in range(6)]
+    assert [query.result(5) for query in queries] == ["QUERY"] * 6
+    stage.close()
+
+
+def test_only_threads_that_take_inserts_are_nice() -> None:
+    def run(batch: Sequence[str]) -> list[int]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id())] * len(batch)
+
+    stage: Stage[str, int] = Stage("test", run, metrics=Metrics(), for_queries=1, niceness=7)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    nice = [stage.submit("x", ticket(priority, FAR)).result(5) for priority in (Priority.BULK, Priority.QUERY)]
+    assert nice == [max(before, 7), before]
+    stage.close()
+
+
 def test_only_devices_count_their_batches() -> None:
     metrics = Metrics()
     cpu: Stage[str, str] = Stage("cpu", upper, metrics=metrics)
-    device: Stage[str, str] = Stage("device", upper, metrics=metrics, batch_cost=100)
+    device: Stage[str, str] = Stage("device", upper, metrics=metrics, limits=Limits(100))
     for stage in (cpu, device):
         stage.submit("x", ticket(Priority.QUERY, FAR)).result(5)
         stage.close()

@@ -1,0 +1,135 @@
+"""How long all that is in the service will take, so that what cannot be done in time is refused at once.
+
+    entered: a guess, from inputs of its kind that were done lately -> prepared: as the model's pace says -> left
+
+Without anything done yet there is no guess, and nothing is refused. Only sums up; knows no clock, media or models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from weaviate_prism.errors import DeadlineExceeded
+from weaviate_prism.scheduler import Ticket, Work
+from weaviate_prism.values import Priority
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+# How much one input changes what is expected of the next: a guess that is too high refuses for nothing.
+RATE_UP, RATE_DOWN = 0.1, 0.5
+
+
+class Backlog:
+    """Of all requests. Used from one event loop. `threads` prepare; one device computes what they have prepared."""
+
+    def __init__(self, threads: int, clock: Callable[[], float], refused: Callable[[], object]) -> None:
+        self._threads = threads
+        self._clock = clock
+        self._refused = refused
+        self._preparing: dict[Hashable, float] = {}  # seconds of a thread for one input, by kind
+        self._computing: dict[Hashable, float] = {}  # seconds of the device
+        # of works, by how much is left of them: of those with less than another, there are thousands
+        self._left: dict[Priority, defaultdict[int, float]] = {each: defaultdict(float) for each in Priority}
+
+    def entered(self, kinds: Sequence[Hashable], ticket: Ticket) -> Entry:
+        """Spans the time that inputs of these kinds are in the service.
+
+        Raises:
+            DeadlineExceeded: they would be done too late.
+        """
+        own = sum(map(self.guess, kinds))
+        before, left = self.before(ticket, own), ticket.deadline - self._clock()
+        if before and before + own > left:  # alone, it may try: nothing else corrects a wrong guess
+            self._refused()
+            raise DeadlineExceeded(
+                f"it would come too late: what goes before it takes about {before:.3g} s, it {own:.2g} s, "
+                f"and its caller waits for {max(left, 0.0):.3g} s"
+            )
+        return Entry(self, kinds, ticket, own)
+
+    def guess(self, kind: Hashable) -> float:
+        """Seconds by which one more input delays all that come after it; 0 as long as none was done."""
+        return self._seconds(self._preparing.get(kind, 0.0), self._computing.get(kind, 0.0))
+
+    def before(self, ticket: Ticket, own: float) -> float:
+        """Seconds of what goes before some more of a work: other works with no more left, and its own."""
+        more_urgent = (sum(self._left[each].values()) for each in Priority if each < ticket.priority)
+        level = _level(ticket.work.seconds + own)
+        return sum(more_urgent) + sum(left for each, left in self._left[ticket.priority].items() if each <= level)
+
+    def add(self, ticket: Ticket, seconds: float) -> None:
+        """Changes what is left of a work."""
+        levels, work = self._left[ticket.priority], ticket.work
+        self._move(levels, work, -work.seconds)
+        work.seconds = max(0.0, work.seconds + seconds)
+        self._move(levels, work, work.seconds)
+
+    def learn(self, kinds: Sequence[Hashable], preparing: float, computing: float) -> float:
+        """From inputs that were prepared in so many seconds of a thread and take so many of the device.
+
+        Returns:
+            Seconds by which they delay what comes after them.
+        """
+        for known, seconds in ((self._preparing, preparing), (self._computing, computing)):
+            for kind, count in Counter(kinds).items():
+                each = seconds / len(kinds)
+                before = known.setdefault(kind, each)
+                rate = RATE_UP if each > before else RATE_DOWN
+                known[kind] = before + (each - before) * (1 - (1 - rate) ** count)
+        return self._seconds(preparing, computing)
+
+    def _seconds(self, preparing: float, computing: float) -> float:
+        """While the device computes, the next are prepared."""
+        return max(preparing / self._threads, computing)
+
+    def _move(self, levels: defaultdict[int, float], work: Work, seconds: float) -> None:
+        level = _level(work.seconds)
+        levels[level] += seconds
+        if levels[level] < 1e-9:  # what sums of floats leave
+            del levels[level]
+
+
+class Entry:
+    """Some inputs of one work, while they are in the service."""
+
+    def __init__(self, backlog: Backlog, kinds: Sequence[Hashable], ticket: Ticket, seconds: float) -> None:
+        self._backlog = backlog
+        self._kinds = kinds
+        self._ticket = ticket
+        self._seconds = seconds
+        self._preparing = 0.0
+
+    def __enter__(self) -> Self:
+        self._backlog.add(self._ticket, self._seconds)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._backlog.add(self._ticket, -self._seconds)
+
+    def timed(self, prepare: Callable[[Sequence[S]], list[T]]) -> Callable[[Sequence[S]], list[T]]:
+        """The same function; the time that it takes, in the jobs of CPU threads one after the other, is known then."""
+
+        def run(inputs: Sequence[S]) -> list[T]:
+            began = self._backlog._clock()
+            try:
+                return prepare(inputs)
+            finally:
+                self._preparing += self._backlog._clock() - began
+
+        return run
+
+    def prepared(self, computing: float) -> None:
+        """Replaces the guess: now it is known how long preparing took, and how long computing will."""
+        seconds = self._backlog.learn(self._kinds, self._preparing, computing)
+        self._backlog.add(self._ticket, seconds - self._seconds)
+        self._seconds = seconds
+
+
+def _level(seconds: float) -> int:
+    """Equal for works of about the same size: within a fifth."""
+    return math.ceil(4 * math.log2(seconds)) if seconds > 0 else -1000

@@ -1,0 +1,90 @@
+"""What fits together into one batch of the device: by its padding, its memory and the time that it takes.
+
+Knows nothing of who is first, nor of models.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from weaviate_prism.pace import Pace, Shape
+
+# Of what a batch computes, at most so much is padding.
+MOST_PADDING = 0.15
+# Nobody who overtakes waits longer than this for the batch that runs.
+QUANTUM_SECONDS = 0.05
+# A batch is worth its fixed costs where they are a tenth of it; and though somebody waits, they are no more than half:
+# a model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch.
+WORTH_IT, LEAST_WORTH = 9.0, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of one input, or of a batch of them."""
+
+    tokens: int = 1
+    patches: int = 0
+    length: int = 0  # of the longest, to which all are filled up; 0: they are not
+    lengths: int = 0  # of all together
+    inputs: int = 1
+
+    @classmethod
+    def of(cls, tokens: int, patches: int = 0, length: int = 0) -> Size:
+        """One input's."""
+        return cls(tokens, patches, length, length)
+
+    @property
+    def padding(self) -> int:
+        """Tokens that fill up what is shorter than the longest."""
+        return self.length * self.inputs - self.lengths
+
+    @property
+    def computed(self) -> int:
+        """Tokens, padding included."""
+        return self.tokens + self.padding
+
+    @property
+    def shape(self) -> Shape:
+        """What its time depends on."""
+        return self.inputs, self.computed, self.patches
+
+    @property
+    def wasteful(self) -> bool:
+        return self.padding > MOST_PADDING * self.computed
+
+    @property
+    def level(self) -> int:
+        """Equal for those of about the same length: any of them share a batch with little padding."""
+        return round(math.log(self.length) / -math.log(1 - MOST_PADDING)) if self.length else 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(
+            self.tokens + other.tokens,
+            self.patches + other.patches,
+            max(self.length, other.length),
+            self.lengths + other.lengths,
+            self.inputs + other.inputs,
+        )
+
+
+@dataclass(slots=True)
+class Limits:
+    """On the batches of one stage: most tokens and patches together, padding included, and most seconds."""
+
+    cost: int
+    pace: Pace | None = None  # without one, only the cost counts
+
+    def allow(self, batch: Size, *, hurried: bool, guests: bool) -> bool:
+        """Whether a batch may be as large; `hurried`: others wait. `guests`: it has inputs of others than its first.
+
+        Somebody waits for a query: it shares its batch with others only as far as that makes up for fixed costs.
+        """
+        if batch.wasteful or batch.computed + batch.patches > self.cost:
+            return False
+        if self.pace is None:
+            return True
+        fixed = self.pace.fixed
+        worth = WORTH_IT * fixed
+        most = max(QUANTUM_SECONDS, LEAST_WORTH * fixed if hurried else worth)
+        return self.pace.seconds(batch.shape) <= (min(most, worth) if guests else most)

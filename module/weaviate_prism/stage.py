@@ -1,0 +1,254 @@
+"""Threads that run batches of jobs, in the order of `scheduler.py`, and answer each job whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from weaviate_prism.batching import Limits, Size
+from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, TooLarge, Unavailable
+from weaviate_prism.metrics import Metrics
+from weaviate_prism.scheduler import DeviceLost, Job, JobQueue, Ticket
+from weaviate_prism.values import Priority
+
+log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Stage(Generic[P, R]):
+    """Threads that run batches of jobs. A failed batch is halved until only the guilty job fails.
+
+    Some more threads are `for_queries` only, so that none waits for a job of an insert. The others leave the cores to
+    them, and to the devices, as far as their niceness says.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[Sequence[P]], Sequence[R]],
+        *,
+        metrics: Metrics,
+        threads: int = 1,
+        for_queries: int = 0,
+        niceness: int = 0,
+        limits: Limits = Limits(cost=1),  # noqa: B008
+        model: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        on_death: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        self.name = name
+        self._run = run
+        self._metrics = metrics
+        self._labels = (name, model)
+        self._depth = metrics.queue_depth.labels(*self._labels)
+        self._waited = metrics.queue_seconds.labels(*self._labels)
+        self._clock = clock
+        self._on_death = on_death
+        self._queue: JobQueue[P, R] = JobQueue(limits)
+        self._niceness = niceness
+        lock = threading.RLock()
+        self._wake, self._wake_for_query = threading.Condition(lock), threading.Condition(lock)
+        self._free_for_queries = for_queries  # threads that do nothing else, and nothing now
+        self._closed = ""  # why no more jobs are taken
+        kinds = [False] * threads + [True] * for_queries
+        self._threads = [
+            threading.Thread(
+                target=self._work,
+                args=(queries_only,),
+                name="-".join(filter(None, ("prism", name, model, str(number)))),
+                daemon=True,
+            )
+            for number, queries_only in enumerate(kinds)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def threads(self) -> int:
+        return len(self._threads)
+
+    def submit(self, payload: P, ticket: Ticket, *, size: Size = Size(), group: Hashable = None) -> Future[R]:  # noqa: B008
+        """As `submit_together`, for one payload; cancelling the future before it runs drops it."""
+        job: Job[P, R] = Job(payload, ticket, self._clock(), size, group)
+        self.submit_together([job])
+        return job.future
+
+    def submit_together(self, jobs: Sequence[Job[P, R]]) -> None:
+        """Queues all before a thread may take the first: an idle device would run it alone.
+
+        Raises:
+            Unavailable: the stage is closed or its thread died.
+        """
+        with self._wake:
+            if self._closed:
+                raise Unavailable(self._closed)
+            for job in jobs:
+                self._queue.put(job)
+            self._depth.set(len(self._queue))
+            self._wake_for_query.notify(sum(job.ticket.priority is Priority.QUERY for job in jobs))
+            self._wake.notify(len(jobs))
+
+    def close(self, reason: str = "the service is shutting down") -> None:
+        """Takes no more jobs and fails those that wait; what runs, ends."""
+        with self._wake:
+            self._closed = self._closed or reason
+            waiting = self._queue.drain()
+            self._wake.notify_all()
+            self._wake_for_query.notify_all()
+        for job in waiting:
+            job.future.set_exception(Unavailable(self._closed))
+
+    def join(self, timeout: float) -> None:
+        """Waits for the threads of a closed stage."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self, queries_only: bool) -> None:
+        if self._niceness and not queries_only:
+            be_nice(self._niceness)
+        try:
+            while self._turn(queries_only):
+                pass
+        except BaseException as error:  # whatever ends the thread must be told, or callers wait forever
+            log.critical("the %s thread died", self.name, exc_info=error)
+            reason = f"the {self.name} thread died: {type(error).__name__}"
+            self.close(reason)
+            self._on_death(reason)
+
+    def _turn(self, queries_only: bool) -> bool:
+        """One batch; its own frame, so that an idle thread holds no payload."""
+        batch = self._next_batch(queries_only)
+        if batch is None:
+            return False
+        self._process(batch)
+        if queries_only:
+            with self._wake:
+                self._free_for_queries += 1
+        return True
+
+    def _next_batch(self, queries_only: bool) -> list[Job[P, R]] | None:
+        """Waits for work; None when the stage is closed."""
+        wake = self._wake_for_query if queries_only else self._wake
+        while True:
+            with self._wake:
+                while not (among := self._may_take(queries_only)) and not self._closed:
+                    wake.wait()
+                if self._closed:
+                    return None
+                before = len(self._queue)
+                now = self._clock()
+                batch, late = self._queue.take(now, among)
+                self._depth.set(len(self._queue))
+                gone = before - len(self._queue) - len(batch) - len(late)
+                if queries_only and batch:
+                    self._free_for_queries -= 1
+                    self._wake.notify(self._queue.count(Priority.QUERY))
+            self._metrics.dropped.labels("caller_gone").inc(gone)
+            self._metrics.dropped.labels("deadline").inc(len(late))
+            for job in late:
+                job.future.set_exception(DeadlineExceeded("the deadline passed while it waited for the model"))
+            if batch:
+                for job in batch:
+                    self._waited.observe(now - job.queued)
+                return batch
+
+    def _may_take(self, queries_only: bool) -> tuple[Priority, ...]:
+        """What a thread may do now; queries are left to the free threads that do nothing else."""
+        queries, inserts = self._queue.count(Priority.QUERY), self._queue.count(Priority.BULK)
+        if queries_only:
+            return (Priority.QUERY,) if queries else ()
+        many = queries > self._free_for_queries
+        return tuple(each for each, some in ((Priority.QUERY, many), (Priority.BULK, inserts)) if some)
+
+    def _process(self, batch: Sequence[Job[P, R]]) -> None:
+        """Runs a batch and answers every job in it, whatever happens.
+
+        Raises:
+            DeviceLost: after every job has its error.
+        """
+        started = self._clock()
+        try:
+            results = self._run([job.payload for job in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{self.name}: {len(batch)} in, {len(results)} out")
+        except DeviceLost:
+            for job in batch:
+                job.future.set_exception(Internal("the device failed"))
+            raise
+        except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
+            self._split(batch, error)
+        else:
+            for job, result in zip(batch, results, strict=True):
+                job.future.set_result(result)
+            self._metrics.stage_seconds.labels(*self._labels).observe(self._clock() - started)
+            if self._queue.limits.cost > 1:  # the CPU threads take one job at a time
+                self._metrics.batch_items.labels(*self._labels).observe(len(batch))
+
+    def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
+        if len(batch) == 1:
+            batch[0].future.set_exception(batch[0].context.run(self._fit_for_client, error))
+            return
+        self._metrics.batch_splits.labels(*self._labels).inc()
+        log.warning("a batch of %d failed in %s (%s); halving it", len(batch), self.name, type(error).__name__)
+        middle = len(batch) // 2
+        for position, half in enumerate((batch[:middle], batch[middle:])):
+            try:
+                self._process(half)
+            except DeviceLost:
+                if position == 0:
+                    for job in batch[middle:]:
+                        job.future.set_exception(Internal("the device failed"))
+                raise
+
+    def _fit_for_client(self, error: BaseException) -> PrismError:
+        if isinstance(error, PrismError):
+            # whose frames hold decoded pictures: their room is free before the caller hears of it
+            error.__traceback__ = error.__context__ = None
+            return error.bare()
+        if isinstance(error, MemoryError):
+            return TooLarge("does not fit into the memory that is left")
+        log.error("%s failed", self.name, exc_info=error)
+        return Internal("the service failed on this item; its log has the details")
+
+
+def be_nice(niceness: int) -> None:
+    """Lets the calling thread leave the cores to others, for good: only root may take that back."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
+async def all_done(futures: Sequence[Future[Any]]) -> None:
+    """Waits until all have ended somehow, and wakes the event loop once; when cancelled, so are those that wait."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    left = itertools.count(len(futures) - 1, -1)  # its `next` is atomic
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def count(_: Future[Any]) -> None:
+        if next(left) == 0:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(wake)
+
+    for future in futures:
+        future.add_done_callback(count)
+    try:
+        if futures:
+            await ended
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise

@@ -1,0 +1,148 @@
+"""What is refused at once because it would come too late, with a hand-made clock."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from weaviate_prism.backlog import Backlog
+from weaviate_prism.errors import DeadlineExceeded
+from weaviate_prism.scheduler import Ticket, Work
+from weaviate_prism.values import Priority
+
+
+class Service:
+    """Its backlog, and a clock that stands still."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self.now = 0.0
+        self.refused = 0
+        self.backlog = Backlog(threads, lambda: self.now, self._count)
+        self.inside = contextlib.ExitStack()
+
+    def enters(self, kind: str, count: int = 1, *, bulk: bool = True, patience: float = 50.0) -> Ticket:
+        ticket = Ticket(Priority.BULK if bulk else Priority.QUERY, self.now, self.now + patience)
+        self.inside.enter_context(self.backlog.entered([kind] * count, ticket))
+        return ticket
+
+    def has_done(self, kind: str, preparing: float, computing: float) -> None:
+        """One input, in so many seconds of a thread and of the device."""
+        ticket = Ticket(Priority.BULK, self.now, self.now + 50)
+        with self.backlog.entered([kind], ticket) as entry:
+
+            def prepare(inputs: object) -> list[str]:
+                self.now += preparing
+                return []
+
+            entry.timed(prepare)([])
+            entry.prepared(computing)
+
+    def _count(self) -> None:
+        self.refused += 1
+
+
+def test_a_fresh_service_refuses_nothing() -> None:
+    service = Service()
+    for _ in range(1000):
+        service.enters("picture", patience=0.001)
+    assert service.refused == 0
+
+
+def test_what_cannot_be_done_in_time_is_refused_by_name_and_what_can_waits() -> None:
+    service = Service()
+    service.has_done("picture", preparing=0.5, computing=0.1)
+    for _ in range(100):
+        service.enters("picture")
+    with pytest.raises(DeadlineExceeded, match=r"too late: what goes before it takes about 50 s, it 0.5 s, .* 50 s"):
+        service.enters("picture")
+    service.enters("picture", patience=60.0)
+    assert service.refused == 1
+
+
+def test_as_much_is_refused_as_there_is_too_much() -> None:
+    service = Service()
+    service.has_done("picture", preparing=0.0, computing=0.1)
+    answered = 0
+    for _ in range(5000):
+        with contextlib.suppress(DeadlineExceeded):
+            service.enters("picture", patience=50.05)
+            answered += 1
+    assert (answered, service.refused) == (500, 4500)
+
+
+def test_a_short_query_is_not_refused_for_long_ones_that_it_overtakes() -> None:
+    service = Service()
+    service.has_done("document", preparing=0.0, computing=1.0)
+    service.enters("document", 49, bulk=False)
+    with pytest.raises(DeadlineExceeded):
+        service.enters("document", 49, bulk=False)
+    service.enters("document", 4, bulk=False, patience=5.0)
+
+
+def test_queries_go_before_inserts_and_inserts_after_both() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    service.enters("text", 40)
+    service.enters("text", 40, bulk=False)
+    with pytest.raises(DeadlineExceeded, match="about 80 s"):
+        service.enters("text", 40)
+    with pytest.raises(DeadlineExceeded, match="about 40 s"):
+        service.enters("text", 11)
+    service.enters("text", 9)
+
+
+def test_who_has_left_is_in_nobodys_way() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    ticket = service.enters("text", 50)
+    assert ticket.work.seconds == pytest.approx(50)
+    service.inside.close()
+    assert ticket.work.seconds == 0
+    service.enters("text", 50)
+    assert service.refused == 0
+
+
+def test_kinds_are_told_apart() -> None:
+    service = Service()
+    service.has_done("clip", preparing=10.0, computing=0.1)
+    service.has_done("text", preparing=0.0, computing=0.001)
+    assert service.backlog.guess("clip") == pytest.approx(10)
+    assert service.backlog.guess("text") == pytest.approx(0.001)
+    assert service.backlog.guess("picture") == 0
+
+
+def test_threads_prepare_side_by_side_while_the_device_computes() -> None:
+    service = Service(threads=4)
+    service.has_done("picture", preparing=0.8, computing=0.1)
+    assert service.backlog.guess("picture") == pytest.approx(0.2)
+
+
+def test_a_guess_is_replaced_once_the_input_is_prepared() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    ticket = Ticket(Priority.QUERY, 0.0, 50.0)
+    with service.backlog.entered(["text"] * 4, ticket) as entry:
+        assert ticket.work.seconds == pytest.approx(4.0)
+        entry.prepared(0.4)
+        assert ticket.work.seconds == pytest.approx(0.4)
+    assert ticket.work.seconds == 0
+
+
+def test_a_wrong_guess_is_corrected_by_whoever_comes_alone() -> None:
+    """The first may have waited for a library to be loaded."""
+    service = Service()
+    service.has_done("clip", preparing=60.0, computing=0.1)
+    for _ in range(10):
+        service.has_done("clip", preparing=1.0, computing=0.1)
+    assert service.backlog.guess("clip") < 1.1
+
+
+def test_chunks_of_one_search_add_up() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    work = Work()
+    chunks = [Ticket(Priority.QUERY, 0.0, 50.0, work) for _ in range(3)]
+    for chunk in chunks:
+        service.inside.enter_context(service.backlog.entered(["text"] * 4, chunk))
+    assert work.seconds == pytest.approx(12)

@@ -1,0 +1,25 @@
+"""A model's pace is learnt while it is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines import running
+from weaviate_prism.models.base import Prepared
+
+
+@pytest.mark.parametrize(("kind", "fake"), [("embedder", "fake:40,0"), ("reranker", "fake:40,0")])
+async def test_a_loaded_model_has_a_pace(kind: str, fake: str) -> None:
+    async with running(**{"embedder": "none", "reranker": "none", kind: fake}) as engine:
+        (device,) = engine._stages._devices.values()
+        assert device.pace.seconds((1, 10, 0)) == pytest.approx(0.04, rel=0.5)
+        assert device.pace.fixed == pytest.approx(0.04, rel=0.5)
+        (model,) = engine._stages._devices
+        assert engine._stages.seconds(model, [Prepared({}, 5)]) < 0.02
+
+
+async def test_tokens_and_padding_are_counted() -> None:
+    async with running(reranker="none") as engine:
+        read = engine.metrics.registry.get_sample_value
+        assert (read("prism_tokens_total", {"model": "fake", "of": "input"}) or 0) > 0
+        assert read("prism_tokens_total", {"model": "fake", "of": "padding"}) == 0
