@@ -59,9 +59,7 @@ class Decoder:
                 of_prefix.append((own[0][span].clone(), own[1][span].clone()))
             if batch.known:
                 own = _together([*(prefix.states[number] for prefix in batch.known), own])
-            asking, calls = (
-                (batch.last, batch.last_only) if number == final else (slice(0, len(hidden)), batch.everyone)
-            )
+            asking, calls = (batch.last, batch.last_only) if number == final else (everyone, batch.everyone)
             attended = _attended(layer.self_attn, _taken(normed, asking), turns, asking, own, calls)
             hidden = _fed_forward(layer, _taken(hidden, asking) + attended)
             if number + 1 < len(levels) and number < final:
