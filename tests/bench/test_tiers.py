@@ -19,17 +19,19 @@ from weaviate_prism.bundled.drawing import clip_mp4, picture_jpeg
 from weaviate_prism.bundled.scenes import PICTURE_KINDS, make_scenes
 from weaviate_prism.config import Settings
 from weaviate_prism.media import MediaDecoder
-from weaviate_prism.models import embedder
+from weaviate_prism.models import embedder, reranker
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.qwen_vl import QwenVL
+from weaviate_prism.models.reranker import CrossEncoderReranker
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
 
 SETTINGS = Settings(device="cpu", dtype="float32")
 MODEL = ModelSpec("embedder", "scenes-embedder", dtype="float32")
-ROUNDS, BATCH = 30, 4
+RERANKER = ModelSpec("reranker", "scenes-reranker", dtype="float32")
+ROUNDS, BATCH, DOCUMENTS = 30, 4, 32
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,41 @@ def test_computing_4_texts_4_pictures_and_4_clips(
     by_kind = [prepared(ways["standard"], kind.contents) for kind in kinds.values()]
     together = [each for kind in kinds.values() for each in prepared(ways["faster"], kind.contents)]
     report_ratio(report, medians({"faster": faster, "standard": standard}, ROUNDS))
+
+
+@pytest.fixture(scope="module")
+def rerankers() -> dict[str, CrossEncoderReranker]:
+    faster = reranker.load(RERANKER, SETTINGS)
+    with loaded_the_standard_way():
+        standard = reranker.load(RERANKER, SETTINGS)
+    assert (faster.info.tier, standard.info.tier) == (QwenVL.name, Standard.name)
+    return {"faster": faster, "standard": standard}
+
+
+@pytest.mark.parametrize("documents", ["texts", "pictures", "seen pictures"])
+def test_reranking_32(rerankers: dict[str, CrossEncoderReranker], report: Callable[..., None], documents: str) -> None:
+    """Decoded documents to scores, each way in one batch."""
+    scenes = make_scenes(DOCUMENTS, seed=2, kinds=PICTURE_KINDS)
+    decoder = MediaDecoder(SETTINGS)
+    contents: list[Content] = [
+        " ".join([scene.caption] * 5) if documents == "texts" else decoder.picture(picture_jpeg(scene))
+        for scene in scenes
+    ]
+
+    def scored(model: CrossEncoderReranker, some: Sequence[Content]) -> None:
+        asked = model.asked(["a red circle left of a blue square"], "")
+        model.forward([model.prepare(asked, [model.patched(content)]) for content in some])
+
+    faster = contents
+    if documents == "seen pictures":
+        faster = [rerankers["faster"].patched(content) for content in contents]
+    calls = {
+        "faster": functools.partial(scored, rerankers["faster"], faster),
+        "standard": functools.partial(scored, rerankers["standard"], contents),
+    }
+    for call in calls.values():
+        call()
+    report_ratio(report, medians(calls, ROUNDS // 3))
 
 
 def report_ratio(report: Callable[..., None], times: dict[str, float]) -> None:

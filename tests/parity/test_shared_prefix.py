@@ -202,7 +202,8 @@ def test_pictures_of_equal_size_are_not_taken_for_each_other(multimodal: CrossEn
     assert [each.media for each in (first.shared, second.shared)] == [(one,), (other,)]
     np.testing.assert_array_equal(first.shared.tokens, second.shared.tokens)
     row = multimodal.prepare(first, ["a document"]).features
-    whole = Row(np.concatenate([row.prefix.tokens, row.tokens]), np.zeros((3, 1)), (one,))
+    whole = row.alone()
+    assert len(whole.tokens) == len(row.prefix.tokens) + len(row.tokens)
     assert after(second.shared, whole) is whole
 
 
@@ -231,13 +232,13 @@ def test_a_start_is_paid_by_one_document_as_long_as_that_may_be_computed(model: 
     del first  # its caller is gone
     third = model.prepare(asked, ["a wall"])
     assert third.tokens == paid
-    model.forward([third])
+    model.forward([second, third])
     assert model.prepare(asked, ["a wall"]).tokens == second.tokens
 
 
 def test_states_are_gone_with_the_query(model: CrossEncoderReranker) -> None:
     asked = model.asked([QUERY], "")
-    batch = [model.prepare(asked, ["a wall"])]
+    batch = [model.prepare(asked, [text]) for text in TEXTS]
     model.forward(batch)
     prefix, states = weakref.ref(asked.shared), weakref.ref(asked.shared.states[0][0])
     del batch
@@ -333,8 +334,8 @@ def test_bfloat16_stays_close_to_float32(multimodal: CrossEncoderReranker, made:
     spec = ModelSpec("reranker", str(made(RERANKERS["qwen3-vl"])), dtype="bfloat16")
     rough = reranker.load(spec, Settings(device="cpu", dtype="bfloat16"))
     assert rough.info.tier == "qwen-vl"
-    close_to = [scores(each, [PICTURES[0]], DOCUMENTS) for each in (rough, multimodal)]
-    np.testing.assert_allclose(*close_to, atol=0.02, rtol=0)
+    found, exact = (scores(each, [PICTURES[0]], DOCUMENTS) for each in (rough, multimodal))
+    np.testing.assert_allclose(found, exact, atol=0.02, rtol=0)
 
 
 def test_the_bundled_reranker_is_computed_the_faster_way() -> None:

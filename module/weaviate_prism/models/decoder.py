@@ -51,7 +51,7 @@ class Decoder:
             hidden[batch.places] = levels[0].to(hidden.dtype)
         turns = _turns(*language.rotary_emb(hidden, batch.positions[..., None, :]))
         found: list[list[States]] = [[] for _ in batch.new]
-        final = len(language.layers) - 1
+        final, everyone = len(language.layers) - 1, slice(0, len(hidden))
         for number, layer in enumerate(language.layers):
             normed = _normed(layer.input_layernorm, hidden)
             own = _states(layer.self_attn, normed, turns)
@@ -59,7 +59,7 @@ class Decoder:
                 of_prefix.append((own[0][span].clone(), own[1][span].clone()))
             if batch.known:
                 own = _together([*(prefix.states[number] for prefix in batch.known), own])
-            asking, calls = (batch.last, batch.last_only) if number == final else (slice(None), batch.everyone)
+            asking, calls = (batch.last, batch.last_only) if number == final else (everyone, batch.everyone)
             attended = _attended(layer.self_attn, _taken(normed, asking), turns, asking, own, calls)
             hidden = _fed_forward(layer, _taken(hidden, asking) + attended)
             if number + 1 < len(levels) and number < final:
@@ -118,7 +118,9 @@ def _fed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def _taken(states: torch.Tensor, places: Index) -> torch.Tensor:
-    return states[places] if isinstance(places, slice) else states.index_select(0, places)
+    if not isinstance(places, slice):
+        return states.index_select(0, places)
+    return states if places.stop - places.start == len(states) else states[places]
 
 
 def _normed(norm: Any, hidden: torch.Tensor) -> torch.Tensor:

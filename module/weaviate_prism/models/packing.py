@@ -46,6 +46,7 @@ class Packed:
     """
 
     def __init__(self, rows: Sequence[Row], device: torch.device, media_tokens: Sequence[int] = ()) -> None:
+        rows = [row.alone() for row in rows]
         prefixes = dict.fromkeys(row.prefix for row in rows if row.prefix)
         self.known: list[Prefix] = [prefix for prefix in prefixes if prefix.states]
         self.new: list[Prefix] = [prefix for prefix in prefixes if not prefix.states]

@@ -32,7 +32,7 @@ from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
 
 # Documents that begin differently, so that what all of them come after ends before any token which a document changes.
-STARTS = "a", "0", "(", "\n"
+STARTS = "a", "(", "\n"
 
 
 @dataclass(frozen=True, slots=True)

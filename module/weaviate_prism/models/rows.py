@@ -33,6 +33,7 @@ class Prefix:
     positions: Tokens  # [..., tokens], as of a row
     media: tuple[Patches, ...]  # in the order of their tokens
     payer: ReferenceType[Any] | None = None  # the row whose cost has it, as long as that lives
+    rows: int = 0  # that have been prepared with it
     # Keys and values of each layer, [tokens, heads, width], once they are computed; read and written by the device
     # thread only.
     states: tuple[tuple[Any, Any], ...] = ()
@@ -46,6 +47,17 @@ class Row:
     positions: Tokens  # [tokens], or [3, tokens] in time, row and column
     media: tuple[Patches, ...]  # in the order of their tokens
     prefix: Prefix | None = None
+
+    def alone(self) -> Row:
+        """Whole, if its prefix is neither computed nor another's as well: for one row, sharing only costs time."""
+        prefix = self.prefix
+        if prefix is None or prefix.states or prefix.rows > 1:
+            return self
+        return Row(
+            np.concatenate([prefix.tokens, self.tokens]),
+            np.concatenate([prefix.positions, self.positions], axis=-1),
+            (*prefix.media, *self.media),
+        )
 
 
 class Prefixes:
@@ -99,6 +111,7 @@ def prepared(row: Row) -> Prepared:
     media = row.media
     if prefix := row.prefix:
         media = *prefix.media, *media
+        prefix.rows += 1
         if not prefix.states and _unpaid(prefix):
             prefix.payer = weakref.ref(row)
             tokens += len(prefix.tokens)
