@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
@@ -28,33 +30,42 @@ from transformers import (
 from tiny.texts import CORPUS, SIZES, projected, save
 
 CLIP_WIDTH = 24
+VISION = {**SIZES, "image_size": 64, "patch_size": 16}
 ENDS = {"bos_token_id": None, "pad_token_id": 0, "eos_token_id": 1}
 
 
-def clip(folder: Path) -> Path:
-    """A CLIP embedder: text and pictures apart, no messages."""
-    plain = bare_clip(folder / "plain")
+def clip(folder: Path, **sizes: Any) -> Path:
+    """A CLIP embedder: text and pictures apart, no messages; `sizes` as for `bare_clip`."""
+    plain = bare_clip(folder / "plain", **sizes)
     SentenceTransformer(modules=[Transformer(str(plain)), Normalize()], device="cpu").save_pretrained(
         str(folder / "clip")
     )
     return folder / "clip"
 
 
-def bare_clip(folder: Path, kind: type[CLIPModel] = CLIPModel) -> Path:
-    """A transformers directory, of a class that may come from elsewhere."""
+def bare_clip(
+    folder: Path,
+    kind: type[CLIPModel] = CLIPModel,
+    *,
+    text: Mapping[str, int] = SIZES,
+    vision: Mapping[str, int] = VISION,
+    width: int = CLIP_WIDTH,
+) -> Path:
+    """A transformers directory, of a class that may come from elsewhere; the towers' sizes, and that of a vector."""
     tokenizer = _clip_tokenizer()
     config = CLIPConfig(
         text_config={
-            **SIZES,
             "vocab_size": len(tokenizer),
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
+            **text,
         },
-        vision_config={**SIZES, "image_size": 64, "patch_size": 16},
-        projection_dim=CLIP_WIDTH,
+        vision_config=dict(vision),
+        projection_dim=width,
     )
+    edge = vision["image_size"]
     processor = CLIPProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64}),
+        image_processor=CLIPImageProcessor(size={"shortest_edge": edge}, crop_size={"height": edge, "width": edge}),
         tokenizer=tokenizer,
     )
     save(kind, config, processor, folder)
@@ -79,7 +90,7 @@ def siglip(folder: Path) -> Path:
     """As its repositories are: a transformers directory that does not say that texts are filled up."""
     config = SiglipConfig(
         text_config={**SIZES, "vocab_size": 128, "max_position_embeddings": 24, "projection_size": 32, **ENDS},
-        vision_config={**SIZES, "image_size": 64, "patch_size": 16},
+        vision_config=VISION,
     )
     pictures = SiglipImageProcessor(size={"height": 64, "width": 64})
     save(SiglipModel, config, SiglipProcessor(pictures, _lower_case_tokenizer(24)), folder)
