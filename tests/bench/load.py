@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -132,36 +133,44 @@ async def _answered(send: Send, requests: Iterator[bytes]) -> list[float]:
 
 @dataclass
 class Behind:
-    """Seconds of each query, and what became of the bulk work before them."""
+    """Seconds until each query was answered or refused, how many were refused, and what became of the bulk work."""
 
-    durations: list[float]
-    answered: int = 0
+    durations: list[float] = field(default_factory=list)
     refused: int = 0
+    bulk: Counter[str] = field(default_factory=Counter)
 
 
 def drive_behind(door: Door, queries: Iterable[bytes], bulk: Iterator[bytes], at_once: int) -> Behind:
     """Sends queries one after another while others send bulk work, whose connections then close."""
 
     async def run() -> Behind:
-        behind = Behind([])
+        behind = Behind()
         busy = asyncio.Event()
 
         async def work(send: Send) -> None:
             for request in bulk:
-                try:
-                    await send(request)
-                    behind.answered += 1
-                except Refused:
-                    behind.refused += 1
+                behind.bulk["answered" if await accepted(send, request) else "refused"] += 1
                 busy.set()
 
         async with door(at_once + 1) as (query, *sends):
             working = [asyncio.create_task(work(send)) for send in sends]
             await busy.wait()  # all are on their way, and the first is back
-            behind.durations = await _answered(query, iter(queries))
+            for request in queries:
+                began = time.perf_counter()
+                behind.refused += not await accepted(query, request)
+                behind.durations.append(time.perf_counter() - began)
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
         return behind
 
     return asyncio.run(run())
+
+
+async def accepted(send: Send, request: bytes) -> bool:
+    """Whether it was answered with what it asked for."""
+    try:
+        await send(request)
+    except Refused:
+        return False
+    return True

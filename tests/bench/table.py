@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -23,17 +24,20 @@ WIDTH = 200
 PACKAGES = ("torch", "transformers", "sentence-transformers")
 
 
+CPU = Path("/proc/cpuinfo").read_text()
+# Without it a CPU computes in float32, where less can be gained.
+AMX = "amx_bf16" in CPU
+
+
 def environment() -> dict[str, Any]:
     """What figures depend on."""
-    cpu = Path("/proc/cpuinfo").read_text().splitlines()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpu)}
-    features = told.get("flags", "").split()
+    name = re.search(r"^model name\s*: (.*)", CPU, re.MULTILINE)
     return {
-        "cpu": told.get("model name"),
+        "cpu": name and name[1],
         "cores": usable_cores(),
         "cores_of_machine": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        **{feature: feature in features for feature in ("avx512f", "avx512_bf16", "amx_bf16")},
+        **{feature: feature in CPU for feature in ("avx512f", "avx512_bf16", "amx_bf16")},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         **{name: version(name) for name in PACKAGES},
     }
@@ -59,7 +63,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
         cells = (*(row.get(word) for word in WORDS), figures, row.get("ratio"), row.get("wanted"))
         shown.add_row(*map(_cell, cells))
     text = io.StringIO()
-    Console(file=text, width=WIDTH).print(shown)
+    Console(file=text, width=WIDTH, markup=False).print(shown)
     return text.getvalue()
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from bench import content, peers
+from bench.table import AMX
 from bench.timing import Way, medians_of_new
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -43,7 +44,7 @@ CASES = {
         24,
         5,
         infinity=True,
-        wanted={"encode one by one": 3, "encode 32": 2.5},
+        wanted={"encode one by one": 3, "encode 32": 2.5 if AMX else 1.05},
     ),
     "clip_12_megapixels": Case(
         "clip-b32", "12-megapixel JPEG", "images", lambda: content.photograph(4000, 3000), 6, 3, infinity=True
