@@ -22,6 +22,7 @@ from weaviate_prism.media import MediaDecoder
 Start = Callable[[list[Any]], Callable[[], Any]]
 
 DECODER = MediaDecoder(Settings())
+LOAD_SECONDS = 300.0  # of a model; ten times what two idle cores need
 CHUNK = 32  # documents in one request of Weaviate's, and in one batch of `predict`
 
 
@@ -29,7 +30,7 @@ def serving(**models: str) -> Prism:
     """`prism serve` with these of `bench.models`, by kind, and defaults for all else."""
     chosen = {"embedder": "none", "reranker": "none", **models}
     names = {kind: name if name == "none" else str(directory(name)) for kind, name in chosen.items()}
-    return Prism("--embedder", names["embedder"], "--reranker", names["reranker"])
+    return Prism("--embedder", names["embedder"], "--reranker", names["reranker"], load_seconds=LOAD_SECONDS)
 
 
 def described(prism: Prism, kind: str) -> dict[str, str]:
