@@ -38,8 +38,9 @@ lint: setup
 	.venv/bin/hadolint docker/*.Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
+# On an otherwise idle machine; downloads infinity-emb, 6 GB with what it needs, where it is not there yet.
 bench: setup
-	.venv/bin/pytest -s tests/bench
+	.venv/bin/pytest -s -o faulthandler_timeout=0 tests/bench
 
 # Compiles proto/ again, for Go too; `setup` does so for Python by itself when a proto has changed.
 proto: setup

@@ -40,8 +40,11 @@ class Prism:
     grpc_address: str
     http: httpx.Client
 
-    def __init__(self, *flags: str, program: Sequence[str] = ("-m", "weaviate_prism.cli")) -> None:
+    def __init__(
+        self, *flags: str, program: Sequence[str] = ("-m", "weaviate_prism.cli"), load_seconds: float = WAIT
+    ) -> None:
         self._flags = flags
+        self._load_seconds = load_seconds
         self._program = program
         self._ports: tuple[str, ...] = ()
         self._running = contextlib.ExitStack()
@@ -58,7 +61,7 @@ class Prism:
         with contextlib.ExitStack() as stack:
             process = Subprocess(*self._flags, *self._ports, program=program or self._program)
             stack.enter_context(process)
-            self.http = stack.enter_context(process.ready())
+            self.http = stack.enter_context(process.ready(self._load_seconds))
             self._running = stack.pop_all()
         self._ports = ("--http-port", str(process.http_port), "--grpc-port", str(process.grpc_port))
         self.url = f"http://{LOOPBACK}:{process.http_port}"

@@ -225,7 +225,8 @@ class Stage(Generic[P, R]):
 def be_nice(niceness: int) -> None:
     """Lets the calling thread leave the cores to others, for good: only root may take that back."""
     if sys.platform == "linux":  # elsewhere it would be the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 async def all_done(futures: Sequence[Future[Any]]) -> None:

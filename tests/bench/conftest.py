@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from bench import table
 from servers import BUNDLED, Stack, stack
+
+ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 @pytest.fixture(scope="package")
@@ -17,10 +20,21 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Prints one line of JSON with what the test measured."""
+    """Prints one line of JSON with what was measured, and keeps it for the table at the end.
 
-    def line(**figures: float) -> None:
-        rounded = {name: round(figure, 3) for name, figure in figures.items()}
-        print("\n" + json.dumps({"bench": request.node.name.removeprefix("test_"), **rounded}))
+    `table.COLUMNS` say what is no figure: `what`, `model`, `dtype`, `tier`, `cache` in words, `ratio` and `wanted` as
+    one number, or several by name. Nothing is asserted of what is wanted.
+    """
+    rows = request.config.stash.setdefault(ROWS, [])
 
-    return line
+    def add(**row: Any) -> None:
+        rows.append({"bench": request.node.name.removeprefix("test_"), **row})
+        print("\n" + table.line(rows[-1]), flush=True)
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if rows := config.stash.get(ROWS, []):
+        terminalreporter.write_line(table.line(table.environment()))
+        terminalreporter.write_line(table.table(rows))

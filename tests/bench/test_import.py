@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bench.shares import Share
 from bench.timing import seconds
 from objects import BATCHES, averaged, import_all, scene_objects
 from servers import Stack
@@ -22,4 +23,14 @@ def test_import(bundled: Stack, report: Callable[..., None], style: str) -> None
     def run() -> None:
         assert import_all(collection, objects, BATCHES[style]) == {}
 
-    report(objects_per_second=OBJECTS / seconds(run), kilobytes_per_object=size / OBJECTS / 1000)
+    share = Share(bundled)
+    took = seconds(run)
+    report(
+        what=f"import through Weaviate by multi2vec-bind, {style} batches",
+        model="scenes-embedder",
+        cache="new",
+        objects_per_s=OBJECTS / took,
+        kilobytes_per_object=size / OBJECTS / 1000,
+        prism_requests_at_once=share.request_seconds() / took,
+        **share.cpu(),
+    )

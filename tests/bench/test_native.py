@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 import statistics
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.classes.query import Rerank
 
+from bench.shares import cpu_seconds
 from bench.timing import medians, seconds
 from objects import AnyCollection, b64, failures, padded_jpeg, prism_reranker, prism_vector
 from relay import Relay
@@ -34,7 +33,6 @@ ROUNDS = 3
 TEXTS, PICTURES, BUNDLED_PICTURES, PRETEND = 3000, 400, 48, 1000
 VECTORS = ("first", "second", "third", "fourth")
 PROPERTIES = [Property(name="title", data_type=DataType.TEXT), Property(name="picture", data_type=DataType.BLOB)]
-CPU_TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 Objects = list[dict[str, Any]]
 numbers = itertools.count()
@@ -127,12 +125,8 @@ def compare(
 def cpu(stack: Stack) -> dict[str, float]:
     """CPU seconds that both servers have used."""
     assert stack.weaviate.pid
-    return {name: _cpu(pid) for name, pid in {"weaviate": stack.weaviate.pid, "prism": stack.prism.pid}.items()}
-
-
-def _cpu(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) * CPU_TICK
+    pids = {"weaviate": stack.weaviate.pid, "prism": stack.prism.pid}
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def test_import_of_short_texts(running: Running, report: Callable[..., None]) -> None:

@@ -142,10 +142,10 @@ class Subprocess:
             self.log.append("(end of log)")
             self._news.notify_all()
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = WAIT) -> re.Match[str]:
         """The first match in the log, as soon as there is one."""
         with self._news:
-            assert self._news.wait_for(lambda: self._search(pattern) or "(end of log)" in self.log, WAIT), self.log
+            assert self._news.wait_for(lambda: self._search(pattern) or "(end of log)" in self.log, seconds), self.log
             match = self._search(pattern)
         assert match, "\n".join(self.log)
         return match
@@ -158,10 +158,10 @@ class Subprocess:
         self.http_port, self.grpc_port = (int(port) for port in self.wait_for(LISTENING.pattern).groups())
         return httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=WAIT)
 
-    def ready(self) -> httpx.Client:
+    def ready(self, seconds: float = WAIT) -> httpx.Client:
         """A client, once the models answer."""
         http = self.loading()
-        self.wait_for(r": ready$")
+        self.wait_for(r": ready$", seconds)
         return http
 
     def channel(self) -> grpc.Channel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -79,9 +80,11 @@ def language_reranker(folder: Path, family: str, template: str | None) -> Path:
     return folder
 
 
-def cross_encoder(folder: Path, labels: int = 1) -> Path:
-    """A text reranker of the classic kind: BERT with a classification head."""
-    save(BertForSequenceClassification, _bert_config(num_labels=labels), _bert_tokenizer(folder), folder / "plain")
+def cross_encoder(folder: Path, labels: int = 1, corpus: Sequence[str] = CORPUS, **sizes: int) -> Path:
+    """A text reranker of the classic kind: BERT with a classification head; knows the words of `corpus` as tokens."""
+    config = _bert_config(num_labels=labels, **sizes)
+    tokens = _bert_tokenizer(folder, corpus, config.max_position_embeddings)
+    save(BertForSequenceClassification, config, tokens, folder / "plain")
     CrossEncoder(str(folder / "plain"), device="cpu").save_pretrained(str(folder / "cross-encoder"))
     return folder / "cross-encoder"
 
@@ -99,11 +102,11 @@ def save(kind: Any, config: Any, processor: Any, folder: Path) -> None:
 
 
 def _bert_config(**options: int) -> BertConfig:
-    return BertConfig(vocab_size=200, max_position_embeddings=64, **SIZES, **options)
+    return BertConfig(**{"vocab_size": 200, "max_position_embeddings": 64, **SIZES, **options})
 
 
-def _bert_tokenizer(folder: Path) -> BertTokenizer:
-    words = sorted({word for line in CORPUS for word in line.split()} | set(ascii_lowercase))
+def _bert_tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, length: int = 64) -> BertTokenizer:
+    words = sorted({word for line in corpus for word in line.split()} | set(ascii_lowercase))
     vocabulary = [
         "[PAD]",
         "[UNK]",
@@ -116,4 +119,4 @@ def _bert_tokenizer(folder: Path) -> BertTokenizer:
     file = folder / "vocab.txt"
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(vocabulary))
-    return BertTokenizer(vocab=str(file), model_max_length=64)
+    return BertTokenizer(vocab=str(file), model_max_length=length)
