@@ -27,10 +27,10 @@ from stand_ins import RERANKERS, StandIn
 from tiers import loaded_the_standard_way
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
-from weaviate_prism.models import causal_lm, qwen_vl, reranker
+from weaviate_prism.models import causal_lm, packing, qwen_vl, reranker
 from weaviate_prism.models.base import Clip, Content, Patches
 from weaviate_prism.models.decoder import Decoder
-from weaviate_prism.models.packing import Packed
+from weaviate_prism.models.packing import Call, Packed
 from weaviate_prism.models.reranker import CrossEncoderReranker
 from weaviate_prism.models.rows import Prefix, Prefixes, Row, after
 from weaviate_prism.profiles import ModelSpec
@@ -143,6 +143,41 @@ def test_several_queries_and_instructions_share_a_batch(model: CrossEncoderReran
     expected = [reference(directory, query, TEXTS, instruction) for query, instruction in questions]
     close(model.forward(batch).reshape(len(TEXTS), -1).T, expected)
     assert len({float(row[0]) for row in expected}) == len(questions)
+
+
+def test_scores_are_the_same_in_any_number_of_calls(
+    model: CrossEncoderReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = scores(model, [QUERY], [[text] for text in TEXTS])
+    for most in (1, 300):
+        monkeypatch.setattr(packing, "MOST_KEYS", most)
+        close(scores(model, [QUERY], [[text] for text in TEXTS]), expected)
+
+
+def a_row(tokens: int, prefix: Prefix | None = None) -> Row:
+    return Row(np.zeros(tokens, np.int64), np.arange(tokens), (), prefix)
+
+
+def a_prefix(tokens: int) -> Prefix:
+    return Prefix(np.zeros(tokens, np.int64), np.arange(tokens), (), rows=2)
+
+
+def keys(call: Call) -> int:
+    return call.keys.stop - call.keys.start if isinstance(call.keys, slice) else len(call.keys)
+
+
+def test_a_long_query_is_repeated_for_few_of_its_documents_at_once() -> None:
+    long = a_prefix(4000)
+    packed = Packed([a_row(10, long) for _ in range(100)], torch.device("cpu"))
+    for calls in (packed.everyone.calls, packed.last_only.calls):
+        assert max(map(keys, calls)) <= packing.MOST_KEYS < 100 * len(long.tokens)
+
+
+def test_short_starts_are_not_filled_up_to_a_long_one() -> None:
+    starts = [a_prefix(length) for length in (4000, *range(30, 60))]
+    packed = Packed([a_row(10, start) for start in starts for _ in range(2)], torch.device("cpu"))
+    whole = sum(keys(call) for call in packed.everyone.calls if call.is_causal)
+    assert whole < 1.5 * sum(len(start.tokens) for start in starts)
 
 
 @pytest.mark.parametrize("query", [QUERY, "red " * 500])

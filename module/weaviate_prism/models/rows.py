@@ -119,7 +119,12 @@ def prepared(row: Row) -> Prepared:
         if each.pixels is not None and _unpaid(each):  # the tower looks at it once
             each.payer = weakref.ref(row)
             patches, size = patches + math.prod(each.grid), size + each.nbytes
-    return Prepared(row, tokens, patches, max(len(row.tokens), SHORT_TOKENS).bit_length(), nbytes=size)
+    return Prepared(row, tokens, patches, length_class(len(row.tokens)), nbytes=size)
+
+
+def length_class(tokens: int) -> int:
+    """Equal for those that share batches, and calls of attention in them."""
+    return max(tokens, SHORT_TOKENS).bit_length()
 
 
 def _unpaid(shared: Prefix | Patches) -> bool:
