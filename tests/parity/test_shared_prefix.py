@@ -200,6 +200,19 @@ def test_what_is_too_long_is_cut_as_before(directory: Path, tmp_path: Path, quer
     assert len(ours.prepare(ours.asked([query], ""), documents[-1]).features.tokens) < 600
 
 
+def test_what_is_cut_beside_media_keeps_the_end_of_the_prompt(made: Callable[[StandIn], Path], tmp_path: Path) -> None:
+    """Unlike by Sentence Transformers, which scores such a pair at a word in the middle of the document."""
+    short = Path(shutil.copytree(made(RERANKERS["qwen3-vl"]), tmp_path / "short"))
+    file = short / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": 420}))
+    model = load(short)
+    asked = model.asked(patched(model, PICTURES[0]), "")
+    whole, cut = (model.prepare(asked, [text]).features for text in ("wall", "wall " * 2000))
+    assert len(asked.shared.tokens) + len(cut.tokens) == 420
+    end = model.model.tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
+    assert whole.tokens[-len(end) :].tolist() == cut.tokens[-len(end) :].tolist() == end
+
+
 QUERIES: list[list[Content]] = [["a scene"], [PICTURES[0]], [PICTURES[0], "and", PICTURES[1]], [CLIP, "moves"]]
 DOCUMENTS: list[list[Content]] = [
     ["a text"],

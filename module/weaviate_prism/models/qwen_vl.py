@@ -33,7 +33,7 @@ from weaviate_prism.values import Modality
 
 
 class QwenVL:
-    """See `models.tiers.Tier`.
+    """See `models.tiers.PairTier`; of an embedder, nothing is shared.
 
     Raises:
         NotApplicable: the model is no Qwen3-VL, or asks for something that is not done here.
@@ -144,7 +144,10 @@ class QwenVL:
         return Row(np.concatenate(tokens), np.concatenate(positions, axis=1), tuple(found))
 
     def _cut(self, row: Row, conversation: Any) -> Row:
-        """An input that is too long without the end of its last text, but with all that the template puts after it."""
+        """An input that is too long without the end of its last text, but with all that the template puts after it.
+
+        Sentence Transformers keeps that of texts only: beside media its answer is that of a word somewhere in the text.
+        """
         if len(row.tokens) <= self._max_tokens:
             return row
         end = self._chat.end(conversation)

@@ -7,6 +7,7 @@ these whatever follows: once is enough.
 from __future__ import annotations
 
 import math
+import operator
 import threading
 import weakref
 from collections.abc import Sequence
@@ -95,13 +96,9 @@ def after(prefix: Prefix | None, row: Row) -> Row:
         return row
     length, media = len(prefix.tokens), len(prefix.media)
     begins = len(row.tokens) > length and np.array_equal(row.tokens[:length], prefix.tokens)
-    if not begins or len(row.media) < media or any(map(_differ, row.media, prefix.media)):
+    if not begins or len(row.media) < media or any(map(operator.is_not, row.media, prefix.media)):
         return row
     return Row(row.tokens[length:], row.positions[..., length:], row.media[media:], prefix)
-
-
-def _differ(one: Patches, other: Patches) -> bool:
-    return one is not other
 
 
 def prepared(row: Row) -> Prepared:
