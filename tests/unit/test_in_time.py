@@ -73,3 +73,13 @@ async def test_chunks_of_one_search_are_one_piece_of_work() -> None:
         await asyncio.gather(*chunks, other)
         del chunks, other
         await until(lambda: not works)
+
+
+async def test_a_short_search_overtakes_many_long_ones() -> None:
+    async with running(embedder="none", reranker="fake:0,1") as engine:
+        await rerank(engine, "warm", *ALIKE[:32])
+        long = [asyncio.ensure_future(rerank(engine, f"{number} long", *ALIKE[:32])) for number in range(40)]
+        await until(lambda: any(search.done() for search in long))
+        await rerank(engine, "short", *ALIKE[:2])
+        assert sum(search.done() for search in long) < 10
+        await asyncio.gather(*long)
