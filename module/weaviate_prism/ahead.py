@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from weaviate_prism.errors import PrismError
 from weaviate_prism.models.base import Prepared
 
-# Inputs of one kind of work that may be prepared and not yet done. Short texts share batches of hundreds on a GPU;
-# while the device runs one, the next is made ready.
-PREPARED_AHEAD = 512
+# Inputs of one kind of work that may be prepared and not yet done. Who waits here goes in order of arrival, whatever is
+# left of it: with 512, a search of 2 documents behind 20 of 32 took 0.9 s instead of 0.06. A text of 8,000 tokens
+# takes 64 kB.
+PREPARED_AHEAD = 4096
 
 # 2 GB in all, each kind of work its own, so that a query never waits for what bulk inserts hold. A batch on a GPU
 # is 9 pictures of 1,800 tokens, and inserts have room for two.

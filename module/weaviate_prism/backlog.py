@@ -8,7 +8,7 @@ Without anything done yet there is no guess, and nothing is refused. Only sums u
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,8 +20,9 @@ from weaviate_prism.values import Priority
 S = TypeVar("S")
 T = TypeVar("T")
 
-# How much one input changes what is expected of the next: a guess that is too high refuses for nothing.
-RATE_UP, RATE_DOWN = 0.1, 0.5
+# How much some inputs change what is expected of the next: a guess that is too high refuses for nothing, and one unit
+# that was slow, the first of all included, may have waited for something that nobody waits for again.
+RATE_UP, RATE_DOWN = 0.2, 0.5
 
 
 class Backlog:
@@ -44,7 +45,8 @@ class Backlog:
         """
         own = sum(map(self.guess, kinds))
         before, left = self.before(ticket, own), ticket.deadline - self._clock()
-        if before and before + own > left:  # alone, it may try: nothing else corrects a wrong guess
+        # Its own part is a guess that only trying corrects: it counts no more than what is there to be delayed.
+        if before + min(own, before) > left:
             self._refused()
             raise DeadlineExceeded(
                 f"it would come too late: what goes before it takes about {before:.3g} s, it {own:.2g} s, "
@@ -76,11 +78,10 @@ class Backlog:
             Seconds by which they delay what comes after them.
         """
         for known, seconds in ((self._preparing, preparing), (self._computing, computing)):
-            for kind, count in Counter(kinds).items():
-                each = seconds / len(kinds)
-                before = known.setdefault(kind, each)
-                rate = RATE_UP if each > before else RATE_DOWN
-                known[kind] = before + (each - before) * (1 - (1 - rate) ** count)
+            each = seconds / len(kinds)
+            for kind in set(kinds):
+                before = known.get(kind, 0.0)
+                known[kind] = before + (each - before) * (RATE_UP if each > before else RATE_DOWN)
         return self._seconds(preparing, computing)
 
     def _seconds(self, preparing: float, computing: float) -> float:

@@ -51,6 +51,7 @@ class Query:
 
     contents: Sequence[Content]
     asked: Any  # as the reranker wants it
+    kind: str  # see `kind_of`
 
     @property
     def unpatched(self) -> bool:
@@ -136,7 +137,7 @@ class Reranking:
     def _read_query(self, parts: Sequence[Part], request: Request) -> Query:
         with kept():
             contents = self._intake.contents(parts, request.reranker, request.video_frames, {})
-        return Query(contents, request.reranker.asked(contents, request.instruction))
+        return Query(contents, request.reranker.asked(contents, request.instruction), kind_of(parts))
 
     async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
         """Of all media that may have been seen before, by the part's `id`."""
@@ -166,7 +167,7 @@ class Reranking:
         media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
         if not all(isinstance(content, str) for content in query.contents):
             media = len(documents)
-        kinds = [(reranker, kind_of(each.parts) if isinstance(each, Item) else "") for each in documents]
+        kinds = [(reranker, query.kind, kind_of(each.parts) if isinstance(each, Item) else "") for each in documents]
         with self._stages.backlog.entered(kinds, ticket) as entry:
             async with self._ahead.reserve(len(documents), media * reranker.media_bytes) as reserved:
                 prepared = await prepare_together(

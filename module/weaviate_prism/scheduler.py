@@ -200,7 +200,7 @@ class JobQueue(Generic[P, R]):
     # -- who goes first -----------------------------------------------------------------------
 
     def _leader(self, now: float, among: tuple[Priority, ...]) -> _Place[P, R] | None:
-        if next(self._turns) % AGED_TURN == 0 and (place := self._aged(now, among)) is not None:
+        if (place := self._aged(now, among)) is not None and next(self._turns) % AGED_TURN == 0:
             return place
         for priority in among:
             if (place := self._least(priority)) is not None:

@@ -26,8 +26,12 @@ class Service:
         self.inside.enter_context(self.backlog.entered([kind] * count, ticket))
         return ticket
 
-    def has_done(self, kind: str, preparing: float, computing: float) -> None:
-        """One input, in so many seconds of a thread and of the device."""
+    def has_done(self, kind: str, preparing: float, computing: float, times: int = 100) -> None:
+        """Inputs one by one, each in so many seconds of a thread and of the device."""
+        for _ in range(times):
+            self._does(kind, preparing, computing)
+
+    def _does(self, kind: str, preparing: float, computing: float) -> None:
         ticket = Ticket(Priority.BULK, self.now, self.now + 50)
         with self.backlog.entered([kind], ticket) as entry:
 
@@ -132,10 +136,27 @@ def test_a_guess_is_replaced_once_the_input_is_prepared() -> None:
 def test_a_wrong_guess_is_corrected_by_whoever_comes_alone() -> None:
     """The first may have waited for a library to be loaded."""
     service = Service()
-    service.has_done("clip", preparing=60.0, computing=0.1)
-    for _ in range(10):
-        service.has_done("clip", preparing=1.0, computing=0.1)
-    assert service.backlog.guess("clip") < 1.1
+    service.has_done("clip", preparing=1000.0, computing=0.1, times=1)
+    service.has_done("clip", preparing=1.0, computing=0.1, times=10)
+    assert service.backlog.guess("clip") < 1.3
+
+
+def test_a_wrong_guess_is_corrected_though_nobody_is_ever_alone() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=0.01)
+    service.has_done("clip", preparing=1000.0, computing=0.1, times=1)
+    service.enters("text", bulk=False)
+    service.has_done("clip", preparing=1.0, computing=0.1, times=10)
+    assert service.backlog.guess("clip") < 1.3
+    assert service.refused == 0
+
+
+def test_one_that_was_slow_makes_nobody_refused() -> None:
+    service = Service()
+    service.has_done("picture", preparing=5.0, computing=0.1, times=1)
+    for _ in range(32):
+        service.enters("picture")
+    assert service.refused == 0
 
 
 def test_chunks_of_one_search_add_up() -> None:

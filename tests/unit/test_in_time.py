@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from engines import running
 from unit.test_engine import rerank, texts, until, vectorize
-from weaviate_prism.errors import DeadlineExceeded
+from weaviate_prism.errors import DeadlineExceeded, PrismError
+from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.scheduler import Work
 from weaviate_prism.values import Priority, Task
 
@@ -16,7 +19,8 @@ ALIKE = [f"{number} item" for number in range(1000)]
 
 async def test_what_would_come_too_late_is_refused_at_once_and_the_others_go_on() -> None:
     async with running(embedder="fake:0,20", reranker="none", cache_bytes=0) as engine:
-        await vectorize(engine, texts(*ALIKE[:40]))
+        for number in range(20):
+            await vectorize(engine, texts(*ALIKE[number : number + 2]))
         began = time.monotonic()
 
         async def insert(number: int) -> tuple[bool, float]:
@@ -31,6 +35,22 @@ async def test_what_would_come_too_late_is_refused_at_once_and_the_others_go_on(
     assert counted == len(refused_after) > 100
     assert max(refused_after) < 2.0
     assert not any(refused for refused, _ in answers[:20])  # who came first is served
+
+
+async def test_short_documents_are_not_refused_because_others_were_long() -> None:
+    async with running(embedder="none", reranker="fake:0,1") as engine:
+        (model,) = engine._stages._devices
+        prepare = model.prepare
+
+        def slow(asked: Any, contents: Sequence[Content]) -> Prepared:
+            time.sleep(len(str(contents[0])) / 100_000)
+            return prepare(asked, contents)  # type: ignore[call-arg, arg-type]
+
+        model.prepare = slow  # type: ignore[method-assign, assignment]
+        for number in range(10):
+            await rerank(engine, "a query", f"{number}" * 20_000)
+        scores = await rerank(engine, "a query", *ALIKE[:300])
+    assert not [score for score in scores if isinstance(score, PrismError)]
 
 
 async def test_a_query_is_not_refused_for_inserts_that_it_overtakes() -> None:
@@ -53,3 +73,13 @@ async def test_chunks_of_one_search_are_one_piece_of_work() -> None:
         await asyncio.gather(*chunks, other)
         del chunks, other
         await until(lambda: not works)
+
+
+async def test_a_short_search_overtakes_many_long_ones() -> None:
+    async with running(embedder="none", reranker="fake:0,1") as engine:
+        await rerank(engine, "warm", *ALIKE[:32])
+        long = [asyncio.ensure_future(rerank(engine, f"{number} long", *ALIKE[:32])) for number in range(40)]
+        await until(lambda: any(search.done() for search in long))
+        await rerank(engine, "short", *ALIKE[:2])
+        assert sum(search.done() for search in long) < 10
+        await asyncio.gather(*long)

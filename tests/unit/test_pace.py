@@ -83,3 +83,15 @@ def test_one_batch_that_hung_changes_little() -> None:
     pace = learnt(*SHAPES)
     pace.observe((1, 500, 0), 30.0)
     assert pace.seconds((1, 500, 0)) < 1.5 * seconds((1, 500, 0))
+
+
+def test_what_small_batches_do_not_tell_is_learnt_from_large_ones() -> None:
+    """As on a GPU: the first batches take the same time, whatever is in them."""
+    pace = Pace()
+    pace.learn([((2, 30, 16), 0.02), ((1, 100, 0), 0.02), ((2, 90, 512), 0.02)])
+    shapes: list[Shape] = [(1, 16, 0), (4, 512, 0), (16, 4096, 0), (32, 16384, 0)]
+    for turn in range(400):
+        shape = shapes[turn % len(shapes)]
+        pace.observe(shape, 0.02 + 5e-5 * shape[1])
+    for shape in shapes:
+        assert pace.seconds(shape) == pytest.approx(0.02 + 5e-5 * shape[1], rel=0.35)

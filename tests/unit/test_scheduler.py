@@ -128,6 +128,19 @@ def test_what_is_large_or_an_insert_does_not_starve_under_a_steady_stream_of_sho
     assert max(after - before for before, after in itertools.pairwise(times)) <= AGED_TURN / 10 + 1e-9
 
 
+def test_inserts_do_not_starve_though_a_thread_for_queries_takes_every_second_turn() -> None:
+    queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(5)), cost=1)
+    done = []
+    for turn in range(100):
+        now = AGEING_SECONDS + turn / 10
+        for _ in range(2):
+            queue.put(job("query", now))
+        for among in ((Priority.QUERY, Priority.BULK), (Priority.QUERY,)):
+            done += [one.payload for one in queue.take(now, among)[0]]
+    assert done.count("query") > 100
+    assert sum(name.startswith("insert") for name in done) == 5
+
+
 def test_however_much_has_waited_long_a_query_goes_within_two_batches() -> None:
     queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(100)), cost=1)
     now = AGEING_SECONDS * 3
