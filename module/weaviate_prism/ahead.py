@@ -21,6 +21,9 @@ PREPARED_AHEAD = 4096
 # 2 GB in all, each kind of work its own, so that a query never waits for what bulk inserts hold. A batch on a GPU
 # is 9 pictures of 1,800 tokens, and inserts have room for two.
 QUERY_BYTES, BULK_BYTES, RERANK_BYTES = 500_000_000, 1_000_000_000, 500_000_000
+# What models compute once for all documents of a query stays until the last one is scored: with Qwen3-VL-2B in bfloat16
+# 0.1 MB for a token, and queries may have thousands. The requests of one search share it, and are counted one by one.
+SHARED_BYTES = 1_000_000_000
 
 
 class Places:

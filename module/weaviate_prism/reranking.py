@@ -9,16 +9,15 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from weakref import WeakValueDictionary
 
 from weaviate_prism.admission import Admission, until_deadline
-from weaviate_prism.ahead import RERANK_BYTES, Ahead, Places
+from weaviate_prism.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.intake import Intake, has_media, id_of
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.models.base import Clip, Content, Picture, Prepared, Reranker
+from weaviate_prism.models.base import Asked, Clip, Content, Picture, Prepared, Reranker
 from weaviate_prism.preparing import digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduler import Ticket, Work
@@ -50,7 +49,7 @@ class Query:
     """What is asked, once for all documents."""
 
     contents: Sequence[Content]
-    asked: Any  # as the reranker wants it
+    asked: Asked
     kind: str  # see `kind_of`
 
     @property
@@ -74,6 +73,7 @@ class Reranking:
         # the pixels of queries wait here, where no thread is held up
         self._most_kept = KEPT_AT_ONCE * settings.max_image_pixels
         self._keeping = Places(self._most_kept)
+        self._sharing = Places(SHARED_BYTES)
 
     async def rerank(
         self, query: Item, documents: Sequence[Item | PrismError], request: Request
@@ -130,6 +130,10 @@ class Reranking:
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
                     read = await self._stages.on_cpu(lambda: self._read_query(parts, request), request.ticket)
+                    # whoever waits for this waits for those who have the pixels, and wait for nothing
+                    shared = min(read.asked.nbytes, SHARED_BYTES)
+                    await self._sharing.enter(shared)
+                    keeping.callback(self._sharing.leave, shared)
             except PrismError as error:
                 raise error.about("query") from None
             yield read

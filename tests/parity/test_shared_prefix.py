@@ -27,11 +27,12 @@ from stand_ins import RERANKERS, StandIn
 from tiers import loaded_the_standard_way
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
+from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models import causal_lm, packing, qwen_vl, reranker
 from weaviate_prism.models.base import Clip, Content, Patches
 from weaviate_prism.models.decoder import Decoder
 from weaviate_prism.models.packing import Call, Packed
-from weaviate_prism.models.reranker import CrossEncoderReranker
+from weaviate_prism.models.reranker import Asked, CrossEncoderReranker
 from weaviate_prism.models.rows import Prefix, Prefixes, Row, after
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Image, Item, Modality, Text
@@ -118,9 +119,12 @@ def close(ours: Any, expected: Any) -> None:
 
 
 def prefix_of(model: CrossEncoderReranker, query: str = QUERY, instruction: str = "") -> Prefix:
-    shared = model.asked([query], instruction).shared
-    assert isinstance(shared, Prefix)
-    return shared
+    return prefix(model.asked([query], instruction))
+
+
+def prefix(asked: Asked) -> Prefix:
+    assert isinstance(asked.shared, Prefix)
+    return asked.shared
 
 
 def test_texts_score_as_by_sentence_transformers(
@@ -131,7 +135,7 @@ def test_texts_score_as_by_sentence_transformers(
     asked = model.asked([QUERY], "")
     prepared = [model.prepare(asked, [text]) for text in TEXTS]
     assert all(each.features.prefix is asked.shared for each in prepared)
-    assert computed == [len(asked.shared.tokens) + sum(len(each.features.tokens) for each in prepared)]
+    assert computed == [len(prefix(asked).tokens) + sum(len(each.features.tokens) for each in prepared)]
     # alone, and with the start computed before
     close([model.forward([each])[0] for each in prepared], expected)
 
@@ -208,9 +212,17 @@ def test_what_is_cut_beside_media_keeps_the_end_of_the_prompt(made: Callable[[St
     model = load(short)
     asked = model.asked(patched(model, PICTURES[0]), "")
     whole, cut = (model.prepare(asked, [text]).features for text in ("wall", "wall " * 2000))
-    assert len(asked.shared.tokens) + len(cut.tokens) == 420
+    assert len(prefix(asked).tokens) + len(cut.tokens) == 420
     end = model.model.tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
     assert whole.tokens[-len(end) :].tolist() == cut.tokens[-len(end) :].tolist() == end
+
+
+def test_a_limit_below_the_end_of_the_prompt_is_named(
+    model: CrossEncoderReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model._tier, "_max_tokens", 2)
+    with pytest.raises(InvalidInput, match="what the model's template puts after a text is over 2 tokens"):
+        model.prepare(model.asked([QUERY], ""), ["a wall"])
 
 
 QUERIES: list[list[Content]] = [["a scene"], [PICTURES[0]], [PICTURES[0], "and", PICTURES[1]], [CLIP, "moves"]]
@@ -247,17 +259,17 @@ def test_pictures_of_equal_size_are_not_taken_for_each_other(multimodal: CrossEn
     first, second = (multimodal.asked([each], "") for each in (one, other))
     assert first.shared is not second.shared
     assert first.shared is multimodal.asked([one], "").shared
-    assert [each.media for each in (first.shared, second.shared)] == [(one,), (other,)]
-    np.testing.assert_array_equal(first.shared.tokens, second.shared.tokens)
+    assert [prefix(each).media for each in (first, second)] == [(one,), (other,)]
+    np.testing.assert_array_equal(prefix(first).tokens, prefix(second).tokens)
     row = multimodal.prepare(first, ["a document"]).features
     whole = row.alone()
     assert len(whole.tokens) == len(row.prefix.tokens) + len(row.tokens)
-    assert after(second.shared, whole) is whole
+    assert after(prefix(second), whole) is whole
 
 
 def test_a_prefix_ends_before_media_that_are_not_whole_in_it() -> None:
     seen = Patches(Modality.IMAGE, None, (1, 2, 2))
-    prefixes = Prefixes(media_tokens=[7])
+    prefixes = Prefixes(token_bytes=10, media_tokens=[7])
 
     def row(*tokens: int) -> Row:
         return Row(np.array(tokens), np.arange(len(tokens)), (seen,))
@@ -274,7 +286,7 @@ def test_a_prefix_ends_before_media_that_are_not_whole_in_it() -> None:
 def test_a_start_is_paid_by_one_document_as_long_as_that_may_be_computed(model: CrossEncoderReranker) -> None:
     asked = model.asked([QUERY], "")
     first, second = (model.prepare(asked, ["a wall"]) for _ in range(2))
-    assert first.tokens - second.tokens == len(asked.shared.tokens)
+    assert first.tokens - second.tokens == len(prefix(asked).tokens)
     assert (first.length, second.length) == (0, 0)
     paid = first.tokens
     del first  # its caller is gone
@@ -288,11 +300,13 @@ def test_states_are_gone_with_the_query(model: CrossEncoderReranker) -> None:
     asked = model.asked([QUERY], "")
     batch = [model.prepare(asked, [text]) for text in TEXTS]
     model.forward(batch)
-    prefix, states = weakref.ref(asked.shared), weakref.ref(asked.shared.states[0][0])
-    del batch
-    assert prefix() is not None
+    computed = prefix(asked).states
+    assert asked.nbytes == sum(each.nbytes for of_layer in computed for each in of_layer)
+    shared, states = weakref.ref(prefix(asked)), weakref.ref(computed[0][0])
+    del batch, computed
+    assert shared() is not None
     del asked
-    assert (prefix(), states()) == (None, None)
+    assert (shared(), states()) == (None, None)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models import memory
 from weaviate_prism.models.base import NoRoomError
+from weaviate_prism.models.device import on_device
 from weaviate_prism.models.registry import load_model
 from weaviate_prism.profiles import ModelSpec
 
@@ -133,3 +134,8 @@ def test_the_model_that_reads_pictures_for_another_needs_room_too(
 def test_a_model_of_unknown_size_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: None)
     memory.check_room("model", str(bundled.EMBEDDER_DIR), "", torch.float32, "cpu")
+
+
+def test_a_batch_that_the_memory_of_the_cpu_does_not_hold_may_be_halved() -> None:
+    with pytest.raises(MemoryError), on_device("cpu", 1):
+        torch.empty(1 << 60)

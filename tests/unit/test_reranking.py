@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from engines import running
 from media import encoded, noise
 from unit.test_engine import rerank, texts
-from weaviate_prism import stages
+from weaviate_prism import reranking, stages
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, Overloaded, PrismError, TooLarge
+from weaviate_prism.models.base import Prepared
+from weaviate_prism.models.fake import Asked, FakeReranker
 from weaviate_prism.values import Image, Item, Text
 
 SIDE = 100  # of the largest picture allowed
@@ -74,6 +78,24 @@ async def test_queries_of_largest_pictures_are_all_answered(cores: int, monkeypa
     async with running(**SETTINGS) as engine:
         asked = (ask(engine, picture, picture, *texts("d")) for _ in range(40))
         assert await asyncio.gather(*asked) == [[1.0, 0.0]] * 40
+
+
+async def test_what_the_device_keeps_of_queries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranking, "SHARED_BYTES", 100)
+    monkeypatch.setattr(FakeReranker, "asked", lambda *_: Asked(["d"], nbytes=60))
+    forward, batches = FakeReranker.forward, []
+
+    def counted(self: FakeReranker, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        batches.append(len(batch))
+        return forward(self, batch)
+
+    async with running(embedder="none", reranker="fake:20,0") as engine:
+        monkeypatch.setattr(FakeReranker, "forward", counted)
+        asked = (ask(engine, Item((Text("q"),)), *texts("d")) for _ in range(4))
+        assert await asyncio.gather(*asked) == [[1.0]] * 4
+        assert batches == [1] * 4
+        monkeypatch.setattr(FakeReranker, "asked", lambda *_: Asked(["d"], nbytes=1000))
+        assert await ask(engine, Item((Text("q"),)), *texts("d")) == [1.0]
 
 
 async def test_the_queue_is_bounded_while_queries_are_decoded() -> None:

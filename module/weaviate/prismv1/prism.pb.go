@@ -959,7 +959,10 @@ type Model struct {
 	// vectors may still be averaged, FUSION_MEAN).
 	Joint bool `protobuf:"varint,9,opt,name=joint,proto3" json:"joint,omitempty"`
 	// How large JPEGs are decoded: "exact", or "fast", which changes vectors a little. As for dtype.
-	Decode        string `protobuf:"bytes,10,opt,name=decode,proto3" json:"decode,omitempty"`
+	Decode string `protobuf:"bytes,10,opt,name=decode,proto3" json:"decode,omitempty"`
+	// How near its answers in bfloat16 are to those in float32, or why it is not computed in bfloat16; empty where nobody
+	// compared.
+	DtypeNote     string `protobuf:"bytes,11,opt,name=dtype_note,json=dtypeNote,proto3" json:"dtype_note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1060,6 +1063,13 @@ func (x *Model) GetJoint() bool {
 func (x *Model) GetDecode() string {
 	if x != nil {
 		return x.Decode
+	}
+	return ""
+}
+
+func (x *Model) GetDtypeNote() string {
+	if x != nil {
+		return x.DtypeNote
 	}
 	return ""
 }
@@ -1307,7 +1317,7 @@ const file_prism_proto_rawDesc = "" +
 	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\x12\x1f\n" +
 	"\vkeeps_media\x18\x03 \x01(\bR\n" +
 	"keepsMedia\"\r\n" +
-	"\vInfoRequest\"\x9a\x02\n" +
+	"\vInfoRequest\"\xb9\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x12\n" +
@@ -1324,7 +1334,9 @@ const file_prism_proto_rawDesc = "" +
 	"\x06device\x18\b \x01(\tR\x06device\x12\x14\n" +
 	"\x05joint\x18\t \x01(\bR\x05joint\x12\x16\n" +
 	"\x06decode\x18\n" +
-	" \x01(\tR\x06decode\"\x99\x01\n" +
+	" \x01(\tR\x06decode\x12\x1d\n" +
+	"\n" +
+	"dtype_note\x18\v \x01(\tR\tdtypeNote\"\x99\x01\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +

@@ -23,6 +23,7 @@ class LoadedModel:
     dtype: str
     device: str
     decode: str  # how large JPEGs are decoded: "exact" or "fast"
+    dtype_note: str  # how near bfloat16 is to float32, or why it was not taken; empty where nobody compared
 
     def supports(self, modality: str | tuple[str, ...]) -> bool:
         """Whether it reads a modality, or several in one input, as `SentenceTransformer.supports` tells."""
@@ -87,4 +88,5 @@ def _model(message: pb.Model) -> LoadedModel:
         dtype=message.dtype,
         device=message.device,
         decode=message.decode,
+        dtype_note=message.dtype_note,
     )

@@ -123,13 +123,19 @@ class Embedder(Model, Protocol):
         """[len(batch), dimensions] float32, not normalised. One thread only."""
 
 
+class Asked(Protocol):
+    """A query made ready for its documents. While it lives, so does what the model computes once for all of them."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of that, on the device."""
+
+
 class Reranker(Model, Protocol):
     """Scores pairs of query and document."""
 
-    def asked(self, query: Sequence[Content], instruction: str) -> Any:
-        """A query made ready for `prepare`, once for all of its documents. Thread-safe.
-
-        While it lives, so does what the model has computed for all of them.
+    def asked(self, query: Sequence[Content], instruction: str) -> Asked:
+        """Makes a query ready, once for all of its documents. Thread-safe.
 
         Raises:
             InvalidInput: the model cannot read it.

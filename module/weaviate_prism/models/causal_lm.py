@@ -44,7 +44,7 @@ class CausalLM:
         self._decoder = Decoder(first.model.model)
         self._head = head(model)
         self._max_tokens = max_tokens
-        self._prefixes = Prefixes()
+        self._prefixes = Prefixes(self._decoder.token_bytes)
 
     def patched(self, content: Content) -> Content:
         """Unchanged: the model reads texts only."""
@@ -71,9 +71,7 @@ class CausalLM:
         """
         with readable():
             row = self._row(source, prompt)
-            if len(row.tokens) > self._max_tokens:
-                end = self._chat.end(source)
-                row = _row(np.concatenate([row.tokens[: self._max_tokens - len(end)], end]))
+            row = _row(self._chat.cut(row.tokens, source, self._max_tokens))
         return prepared(after(shared, row))
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:

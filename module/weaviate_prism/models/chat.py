@@ -50,7 +50,20 @@ class Chat:
     def tokens(self, text: str) -> Tokens:
         return np.asarray(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
-    def end(self, conversation: Any) -> Tokens:
+    def cut(self, tokens: Tokens, conversation: Any, limit: int) -> Tokens:
+        """At most `limit` of them: without the end of the last text, but with all that the template puts after it.
+
+        Raises:
+            InvalidInput: that alone is over the limit.
+        """
+        if len(tokens) <= limit:
+            return tokens
+        end = self._end(conversation)
+        if len(end) >= limit:
+            raise InvalidInput(f"what the model's template puts after a text is over {limit} tokens")
+        return np.concatenate([tokens[: limit - len(end)], end])
+
+    def _end(self, conversation: Any) -> Tokens:
         """What the template puts after the last text of the conversation, or where that would be after media."""
         *before, last = conversation
         marked: Any = END_MARK

@@ -40,6 +40,13 @@ class Decoder:
         device: torch.device = self._language.embed_tokens.weight.device
         return device
 
+    @property
+    def token_bytes(self) -> int:
+        """What the states of one token take."""
+        config = self._language.config
+        each = config.num_key_value_heads * self._language.layers[0].self_attn.head_dim
+        return int(2 * len(self._language.layers) * each * self._language.embed_tokens.weight.itemsize)
+
     def __call__(self, batch: Packed, levels: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """[rows, width] of the last tokens of the rows; new prefixes get their states.
 

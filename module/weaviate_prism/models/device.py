@@ -28,9 +28,11 @@ def on_device(device: str, threads: int) -> Iterator[None]:
 
 
 def _meaning(error: RuntimeError, device: str) -> Exception:
-    if isinstance(error, torch.OutOfMemoryError):
+    on_gpu = isinstance(error, torch.OutOfMemoryError)
+    if on_gpu or "DefaultCPUAllocator" in str(error):  # which has no exception of its own
         traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations
-        torch.cuda.empty_cache()
+        if on_gpu:
+            torch.cuda.empty_cache()
         return MemoryError()
     accelerator = getattr(torch, "AcceleratorError", ())
     if device == "cuda" and (isinstance(error, accelerator) or "CUDA error" in str(error)):

@@ -87,16 +87,24 @@ class FakeReranker:
     def patched(self, content: Content) -> Content:
         return _patched(content)
 
-    def asked(self, query: Sequence[Content], instruction: str) -> list[str]:
-        return [word for content in query for word in _words(content)]
+    def asked(self, query: Sequence[Content], instruction: str) -> Asked:
+        return Asked([word for content in query for word in _words(content)])
 
-    def prepare(self, asked: list[str], document: Sequence[Content]) -> Prepared:
+    def prepare(self, asked: Asked, document: Sequence[Content]) -> Prepared:
         words = [word for content in document for word in _words(content)]
-        return Prepared({"asked": set(asked), "words": words}, 1 + len(asked) + len(words))
+        return Prepared({"asked": set(asked.words), "words": words}, 1 + len(asked.words) + len(words))
 
     def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))
         return np.asarray([_misbehave(prepared, _score(prepared)) for prepared in batch], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query, of which nothing is kept on a device."""
+
+    words: Sequence[str]
+    nbytes: int = 0
 
 
 def _info(kind: str, dimensions: int) -> ModelInfo:

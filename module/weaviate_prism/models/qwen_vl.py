@@ -62,7 +62,7 @@ class QwenVL:
         self._clip_mark = processor.video_token
         self._frame_mark = f"{processor.vision_start_token}{processor.video_token}{processor.vision_end_token}"
         self._media_tokens = [processor.image_token_id, processor.video_token_id]
-        self._prefixes = Prefixes(self._media_tokens)
+        self._prefixes = Prefixes(self._decoder.token_bytes, self._media_tokens)
         self._merge = processor.image_processor.merge_size
 
     def patched(self, content: Content) -> Content:
@@ -148,12 +148,11 @@ class QwenVL:
 
         Sentence Transformers keeps that of texts only: beside media its answer is that of a word somewhere in the text.
         """
-        if len(row.tokens) <= self._max_tokens:
+        cut = self._chat.cut(row.tokens, conversation, self._max_tokens)
+        if len(cut) == len(row.tokens):
             return row
-        end = self._chat.end(conversation)
-        kept = self._max_tokens - len(end)
-        cut = np.concatenate([row.tokens[:kept], end])
-        if np.isin(row.tokens[kept:], self._media_tokens).any():
+        before, now = (np.isin(tokens, self._media_tokens).sum() for tokens in (row.tokens, cut))
+        if now < before:
             raise InvalidInput(f"pictures and clips, with what is before them, are over {self._max_tokens} tokens")
         return Row(cut, row.positions[:, : len(cut)], row.media)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
 from weaviate_prism.models.threads import forward_threads
-from weaviate_prism.models.tiers import Answers, PairTier, batches, fastest, questions, readable, samples
+from weaviate_prism.models.tiers import Answers, PairTier, Shared, batches, fastest, questions, readable, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import ModelInfo
@@ -42,7 +41,12 @@ class Asked:
     query: list[Content]
     source: object  # the query as the model takes it: a message, or a text
     prompt: str | None
-    shared: Any = None  # the tier's own
+    shared: Shared | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """See `models.base.Asked`."""
+        return self.shared.nbytes if self.shared else 0
 
 
 class CrossEncoderReranker:

@@ -33,6 +33,7 @@ class Prefix:
     tokens: Tokens  # [tokens]
     positions: Tokens  # [..., tokens], as of a row
     media: tuple[Patches, ...]  # in the order of their tokens
+    nbytes: int = 0  # of its states
     payer: ReferenceType[Any] | None = None  # the row whose cost has it, as long as that lives
     rows: int = 0  # that have been prepared with it
     # Keys and values of each layer, [tokens, heads, width], once they are computed; read and written by the device
@@ -64,10 +65,11 @@ class Row:
 class Prefixes:
     """All that are alive of one model. Weaviate sends a search in requests of 32 documents: equal ones are the same.
 
-    `media_tokens` are those that stand for pictures and clips. Thread-safe.
+    `media_tokens` are those that stand for pictures and clips; the states of a token take `token_bytes`. Thread-safe.
     """
 
-    def __init__(self, media_tokens: Sequence[int] = ()) -> None:
+    def __init__(self, token_bytes: int, media_tokens: Sequence[int] = ()) -> None:
+        self._token_bytes = token_bytes
         self._media_tokens = list(media_tokens)
         self._alive: WeakValueDictionary[tuple[bytes, tuple[Patches, ...]], Prefix] = WeakValueDictionary()
         self._lock = threading.Lock()
@@ -87,7 +89,8 @@ class Prefixes:
         tokens = rows[0].tokens[:length].copy()
         with self._lock:
             key = tokens.tobytes(), media
-            return self._alive.setdefault(key, Prefix(tokens, rows[0].positions[..., :length].copy(), media))
+            prefix = Prefix(tokens, rows[0].positions[..., :length].copy(), media, length * self._token_bytes)
+            return self._alive.setdefault(key, prefix)
 
 
 def after(prefix: Prefix | None, row: Row) -> Row:

@@ -61,10 +61,16 @@ class Tier(Protocol):
         """[len(batch), ...] on the device of the model."""
 
 
+class Shared(Protocol):
+    """What pairs of one query have in common."""
+
+    nbytes: int  # of what is kept of it on the device
+
+
 class PairTier(Tier, Protocol):
     """One way to compute a reranker: what pairs of one query have in common may be computed once."""
 
-    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> Any:
+    def shared(self, sources: Sequence[Any], contents: Sequence[Content], *, prompt: str | None) -> Shared | None:
         """What all pairs begin with that have this query, if there is anything to be gained by it, or None.
 
         `sources` are pairs of it with documents that begin in different ways, `contents` those of the query alone.

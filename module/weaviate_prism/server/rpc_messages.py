@@ -186,6 +186,7 @@ def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
             device=model.device,
             joint=model.joint,
             decode=model.decode,
+            dtype_note=model.dtype_note,
         )
         for model in value.models
     ]
