@@ -27,6 +27,9 @@ R = TypeVar("R")
 AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
+# Who searches again and again asks for the next as soon as one is answered, and would find the device just taken by an
+# insert, every time. So that one is held for a moment, but has at least every fourth turn.
+NEXT_QUERY_SECONDS, QUERIES_IN_A_ROW = 0.02, 3
 
 
 class DeviceLost(RuntimeError):
@@ -133,7 +136,8 @@ class JobQueue(Generic[P, R]):
         self._counts = dict.fromkeys(Priority, 0)
         self._order = itertools.count()  # first come, first served among equals
         self._turns = itertools.count(1)
-        self._last_query = float("-inf")
+        self._last_query = self._query_ended = float("-inf")
+        self._in_a_row = 0  # batches of queries since the last one of inserts
 
     def __len__(self) -> int:
         return sum(self._counts.values())
@@ -155,6 +159,17 @@ class JobQueue(Generic[P, R]):
             self._last_query = max(self._last_query, job.queued)
         self._rank(job.ticket.priority, waiting)
 
+    def hold(self, now: float) -> float:
+        """Seconds to wait for the next query, though inserts could be taken. Not for those who take one job each."""
+        if self.limits.pace is None or self._counts[Priority.QUERY] or self._in_a_row >= QUERIES_IN_A_ROW:
+            return 0.0
+        return max(0.0, self._query_ended + NEXT_QUERY_SECONDS - now)
+
+    def ended(self, priority: Priority, now: float) -> None:
+        """A batch has been run."""
+        if priority is Priority.QUERY:
+            self._query_ended = now
+
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)
     ) -> tuple[list[Job[P, R]], list[Job[P, R]]]:
@@ -169,6 +184,7 @@ class JobQueue(Generic[P, R]):
             self._admit(place, batch, late, now)
         if batch:
             leader = batch[0].ticket
+            self._in_a_row = self._in_a_row + 1 if leader.priority is Priority.QUERY else 0
             key = (leader.priority, leader.work)
             size = self._fill(batch, late, self._works.get(key), batch[0].size, now)
             self._fill(batch, late, self._all, size, now)

@@ -60,6 +60,7 @@ class Stage(Generic[P, R]):
         lock = threading.RLock()
         self._wake, self._wake_for_query = threading.Condition(lock), threading.Condition(lock)
         self._free_for_queries = for_queries  # threads that do nothing else, and nothing now
+        self._running = dict.fromkeys(Priority, 0)  # batches, by the priority of their first
         self._closed = ""  # why no more jobs are taken
         kinds = [False] * threads + [True] * for_queries
         self._threads = [
@@ -77,6 +78,10 @@ class Stage(Generic[P, R]):
     @property
     def threads(self) -> int:
         return len(self._threads)
+
+    def busy(self, priority: Priority) -> int:
+        """How many threads run batches of this priority, or are about to."""
+        return min(self.threads, self._running[priority] + self._queue.count(priority))
 
     def submit(self, payload: P, ticket: Ticket, *, size: Size = Size(), group: Hashable = None) -> Future[R]:  # noqa: B008
         """As `submit_together`, for one payload; cancelling the future before it runs drops it."""
@@ -132,8 +137,10 @@ class Stage(Generic[P, R]):
         if batch is None:
             return False
         self._process(batch)
-        if queries_only:
-            with self._wake:
+        with self._wake:
+            self._running[batch[0].ticket.priority] -= 1
+            self._queue.ended(batch[0].ticket.priority, self._clock())
+            if queries_only:
                 self._free_for_queries += 1
         return True
 
@@ -146,11 +153,16 @@ class Stage(Generic[P, R]):
                     wake.wait()
                 if self._closed:
                     return None
-                before = len(self._queue)
                 now = self._clock()
+                if (hold := self._queue.hold(now)) > 0:
+                    wake.wait(hold)
+                    continue
+                before = len(self._queue)
                 batch, late = self._queue.take(now, among)
                 self._depth.set(len(self._queue))
                 gone = before - len(self._queue) - len(batch) - len(late)
+                if batch:
+                    self._running[batch[0].ticket.priority] += 1
                 if queries_only and batch:
                     self._free_for_queries -= 1
                     self._wake.notify(self._queue.count(Priority.QUERY))

@@ -93,7 +93,7 @@ def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]
     sizes: list[int] = []
     original = FakeEmbedder.forward
 
-    def forward(model: FakeEmbedder, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def forward(model: FakeEmbedder, batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
         sizes.append(len(batch))
         assert free.wait(WAIT)
         return original(model, batch)

@@ -85,7 +85,7 @@ async def test_what_the_device_keeps_of_queries_is_bounded(monkeypatch: pytest.M
     monkeypatch.setattr(FakeReranker, "asked", lambda *_: Asked(["d"], nbytes=60))
     forward, batches = FakeReranker.forward, []
 
-    def counted(self: FakeReranker, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def counted(self: FakeReranker, batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
         batches.append(len(batch))
         return forward(self, batch)
 

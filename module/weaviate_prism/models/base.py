@@ -119,8 +119,11 @@ class Embedder(Model, Protocol):
             InvalidInput: the model cannot read it.
         """
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """[len(batch), dimensions] float32, not normalised. One thread only."""
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
+        """[len(batch), dimensions] float32, not normalised. Called by one thread only.
+
+        `threads`: of the CPU for each operation; 0: all.
+        """
 
 
 class Asked(Protocol):
@@ -150,5 +153,8 @@ class Reranker(Model, Protocol):
             Unsupported: it has several parts, and the model takes one.
         """
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """[len(batch)] float32: activated scores, or logits where the setting says so. One thread only."""
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
+        """[len(batch)] float32: activated scores, or logits where the setting says so.
+
+        Called by one thread only. `threads`: of the CPU for each operation; 0: all.
+        """

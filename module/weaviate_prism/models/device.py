@@ -8,18 +8,20 @@ from collections.abc import Iterator
 
 import torch
 
+from weaviate_prism.cores import usable_cores
 from weaviate_prism.models.threads import use_threads
 from weaviate_prism.scheduler import DeviceLost
 
 
 @contextlib.contextmanager
 def on_device(device: str, threads: int) -> Iterator[None]:
-    """
+    """`threads`: of the CPU for each operation; 0: as many as there are cores.
+
     Raises:
         MemoryError: the device has no memory left for this batch; a smaller one may fit.
         DeviceLost: an error that sticks to the process.
     """
-    use_threads(threads)
+    use_threads(threads or usable_cores())
     try:
         with torch.inference_mode():
             yield

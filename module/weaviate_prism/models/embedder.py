@@ -25,7 +25,6 @@ from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
-from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Answers, Tier, batches, fastest, readable, samples
 from weaviate_prism.models.towers import with_pictures
 from weaviate_prism.models.trust import refused_by_name
@@ -47,7 +46,6 @@ class SentenceEmbedder:
         decode = "fast" if self.wanted_size else "exact"
         self.media_bytes, self.eyes = tier.media_bytes, tier.eyes and f"{tier.eyes} {decode}"
         self.info = replace(info, tier=tier.name, joint=self._messages.used, decode=decode)
-        self._threads = forward_threads(model)
         self.identity = _identity(model, self.info)
 
     @property
@@ -68,9 +66,9 @@ class SentenceEmbedder:
         prompt = messages.instruction(instruction) or self._prompt(task)
         return self._tier.prepare(source, contents, prompt=prompt, task=task.value)
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
         """See `models.base.Embedder`."""
-        with on_device(self.info.device, self._threads):
+        with on_device(self.info.device, threads):
             vectors = self._tier.forward(batch).float().cpu()
         return np.asarray(vectors.numpy(), dtype=np.float32)
 

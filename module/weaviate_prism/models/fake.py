@@ -68,7 +68,7 @@ class FakeEmbedder:
     def prepare(self, contents: Sequence[Content], task: Task, instruction: str) -> Prepared:
         return Prepared({"words": [word for content in contents for word in _words(content)]}, _cost(contents))
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))
         return np.stack([_misbehave(prepared, _vector(prepared)) for prepared in batch])
 
@@ -94,7 +94,7 @@ class FakeReranker:
         words = [word for content in document for word in _words(content)]
         return Prepared({"asked": set(asked.words), "words": words}, 1 + len(asked.words) + len(words))
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
         self._cost.spend(len(batch))
         return np.asarray([_misbehave(prepared, _score(prepared)) for prepared in batch], dtype=np.float32)
 

@@ -24,7 +24,6 @@ from weaviate_prism.models.messages import Messages
 from weaviate_prism.models.precision import in_precision
 from weaviate_prism.models.qwen_vl import QwenVL
 from weaviate_prism.models.standard import Standard
-from weaviate_prism.models.threads import forward_threads
 from weaviate_prism.models.tiers import Answers, PairTier, Shared, batches, fastest, questions, readable, samples
 from weaviate_prism.models.trust import refused_by_name
 from weaviate_prism.profiles import ModelSpec
@@ -61,7 +60,6 @@ class CrossEncoderReranker:
         decode = "fast" if self.wanted_size else "exact"
         self.media_bytes, self.eyes = tier.media_bytes, tier.eyes and f"{tier.eyes} {decode}"
         self.info = replace(info, tier=tier.name, joint=self._messages.used, decode=decode)
-        self._threads = forward_threads(model)
 
     def patched(self, content: Content) -> Content:
         """See `models.base.Model`."""
@@ -90,16 +88,19 @@ class CrossEncoderReranker:
             return [asked.source, self._messages.message("document", document)]
         return asked.source, self._only_text(document)
 
-    def forward(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
         """See `models.base.Reranker`."""
-        return self._activated(batch, torch.nn.Identity() if self.gives_logits else self.model.activation_fn)
+        activation = torch.nn.Identity() if self.gives_logits else self.model.activation_fn
+        return self._activated(batch, activation, threads)
 
     def logits(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """[len(batch)] float32, whatever the setting says."""
-        return self._activated(batch, torch.nn.Identity())
+        return self._activated(batch, torch.nn.Identity(), 0)
 
-    def _activated(self, batch: Sequence[Prepared], activation: torch.nn.Module) -> npt.NDArray[np.float32]:
-        with on_device(self.info.device, self._threads):
+    def _activated(
+        self, batch: Sequence[Prepared], activation: torch.nn.Module, threads: int
+    ) -> npt.NDArray[np.float32]:
+        with on_device(self.info.device, threads):
             scores = activation(self._tier.forward(batch).float()).reshape(len(batch)).cpu()
         return np.asarray(scores.numpy(), dtype=np.float32)
 

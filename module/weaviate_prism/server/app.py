@@ -71,6 +71,7 @@ class Service:
         """Takes no more work and finishes what is in flight; false if `drain_timeout` was too short for that."""
         grace = self.settings.drain_timeout
         self._loading.cancel()
+        gc.unfreeze()  # or libraries call what is left at the end of the process leaked
         self.engine.drain()
         try:
             async with asyncio.timeout(grace):
@@ -128,7 +129,6 @@ async def serve(settings: Settings) -> int:
     loading = service.loading
     complete = await first(service.drain(), stop.forced())
     status = 0 if complete and not fault else 1
-    gc.unfreeze()  # or libraries call what is left at the end leaked
     log.info("stopped")
     if loading or service.loading or not complete:  # before, or because of a request in flight
         leave(status)
