@@ -79,9 +79,13 @@ class Stage(Generic[P, R]):
     def threads(self) -> int:
         return len(self._threads)
 
-    def busy(self, priority: Priority) -> int:
-        """How many threads run batches of this priority, or are about to."""
-        return min(self.threads, self._running[priority] + self._queue.count(priority))
+    def running(self, priority: Priority) -> int:
+        """How many threads run batches of this priority."""
+        return self._running[priority]
+
+    def waiting(self, priority: Priority) -> int:
+        """How many jobs of this priority are not yet in a batch."""
+        return self._queue.count(priority)
 
     def submit(self, payload: P, ticket: Ticket, *, size: Size = Size(), group: Hashable = None) -> Future[R]:  # noqa: B008
         """As `submit_together`, for one payload; cancelling the future before it runs drops it."""

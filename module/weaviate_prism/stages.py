@@ -67,7 +67,7 @@ class Stages:
         self._devices[model] = Device(model, label, cost, self._metrics, self._on_death, self._decoding)
 
     def _decoding(self) -> int:
-        return self.cpu.busy(Priority.BULK)
+        return min(self.cpu.threads, self.cpu.running(Priority.BULK) + self.cpu.waiting(Priority.BULK))
 
     def remove(self, model: Embedder | Reranker) -> None:
         """Ends it; what still waits fails with Unavailable."""
@@ -164,7 +164,10 @@ class Device:
         """For each operation of this batch on the CPU."""
         if self.runs is None and self.pace.seconds(size.shape) < ONE_THREAD_SECONDS:
             return 1
-        return max(1, self._cores - self._decoding())
+        decoding = self._decoding()
+        if self.stage.running(Priority.QUERY) and self.stage.waiting(Priority.BULK):
+            decoding = max(decoding, 1)  # the next insert may come at any moment
+        return max(1, self._cores - decoding)
 
 
 def size_of(prepared: Prepared) -> Size:

@@ -12,7 +12,17 @@ import pytest
 
 from weaviate_prism.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
 from weaviate_prism.pace import Pace
-from weaviate_prism.scheduler import AGED_TURN, AGEING_SECONDS, QUERIES_EXPECTED_SECONDS, Job, JobQueue, Ticket, Work
+from weaviate_prism.scheduler import (
+    AGED_TURN,
+    AGEING_SECONDS,
+    NEXT_QUERY_SECONDS,
+    QUERIES_EXPECTED_SECONDS,
+    QUERIES_IN_A_ROW,
+    Job,
+    JobQueue,
+    Ticket,
+    Work,
+)
 from weaviate_prism.values import Priority
 
 FAR = 1e9
@@ -232,6 +242,33 @@ def test_inserts_are_cut_while_queries_come() -> None:
     assert taken(queue, 1.0) == ["query"]
     assert len(taken(queue, 1.0)) == 3
     assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 15
+
+
+def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one() -> None:
+    queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(2)), pace=paced(token=1.0))
+    assert queue.hold(0.0) == 0.0  # nobody searches
+    for turn in range(QUERIES_IN_A_ROW):
+        now = 1.0 + turn
+        queue.put(job("query", now))
+        assert queue.hold(now) == 0.0
+        assert taken(queue, now) == ["query"]
+        queue.ended(Priority.QUERY, now)
+        held = 0.0 if turn == QUERIES_IN_A_ROW - 1 else NEXT_QUERY_SECONDS / 2
+        assert queue.hold(now + NEXT_QUERY_SECONDS / 2) == pytest.approx(held)
+    assert taken(queue, 5.0) == ["insert 0"]
+    queue.ended(Priority.BULK, 5.0)
+    queue.put(job("query", 5.0))
+    assert taken(queue, 5.0) == ["query"]
+    queue.ended(Priority.QUERY, 5.0)
+    assert queue.hold(5.0) == pytest.approx(NEXT_QUERY_SECONDS)
+    assert queue.hold(5.0 + NEXT_QUERY_SECONDS) == 0.0
+
+
+def test_threads_that_take_one_job_each_are_not_held() -> None:
+    queue = queue_of(job("query", 0.0), job("insert", 0.0, bulk=True))
+    assert taken(queue) == ["query"]
+    queue.ended(Priority.QUERY, 0.0)
+    assert queue.hold(0.0) == 0.0
 
 
 def test_where_fixed_costs_are_more_than_a_quantum_batches_are_still_worth_them() -> None:

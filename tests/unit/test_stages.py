@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from weaviate_prism import stages
 from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
+from weaviate_prism.models.base import Prepared
 from weaviate_prism.scheduler import DeviceLost, Job, ticket
 from weaviate_prism.stage import Stage, all_done
+from weaviate_prism.stages import ONE_THREAD_SECONDS, Device
 from weaviate_prism.values import Priority
 
 FAR = 1e9
@@ -230,6 +238,49 @@ def test_only_threads_that_take_inserts_are_nice() -> None:
     nice = [stage.submit("x", ticket(priority, FAR)).result(5) for priority in (Priority.BULK, Priority.QUERY)]
     assert nice == [max(before, 7), before]
     stage.close()
+
+
+def test_a_batch_has_one_thread_if_it_is_short_and_else_what_decoders_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "usable_cores", lambda: 4)
+    decoding, given = 0, queue.SimpleQueue[int]()
+    inserts = threading.Event()
+    inserts.set()
+
+    def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
+        given.put(threads)
+        assert inserts.wait(5)
+        return np.ones((len(batch), 1), np.float32)
+
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder"), forward=forward)
+    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: decoding)
+
+    def threads(tokens: int) -> int:
+        device.stage.submit(Prepared(None, tokens), ticket(Priority.QUERY, FAR)).result(5)
+        return given.get()
+
+    assert threads(1) == 4  # nothing is known
+    device.learn()
+
+    def threads_for(seconds: float) -> int:
+        device.pace.parts = np.array([0.0, 0.0, seconds, 0.0])
+        return threads(1)
+
+    assert [threads_for(seconds) for seconds in (ONE_THREAD_SECONDS * 0.9, ONE_THREAD_SECONDS * 1.1)] == [1, 4]
+    decoding = 3
+    assert threads_for(1.0) == 1
+    decoding = 9
+    assert threads_for(1.0) == 1
+    decoding = 0
+    inserts.clear()
+    bulk = [device.stage.submit(Prepared(None, 1000), ticket(Priority.BULK, FAR)) for _ in range(2)]
+    assert given.get(timeout=5) == 4
+    query = device.stage.submit(Prepared(None, 1), ticket(Priority.QUERY, FAR))
+    device.pace.parts = np.array([0.0, 0.0, 1.0, 0.0])
+    inserts.set()
+    for future in (*bulk, query):
+        future.result(5)
+    assert [given.get(), given.get()] == [3, 4]  # the query, while another insert waits
+    device.stage.close()
 
 
 def test_only_devices_count_their_batches() -> None:
