@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.config import Settings
-from weaviate_prism.errors import DeadlineExceeded, Overloaded, PrismError
+from weaviate_prism.errors import DeadlineExceeded, Overloaded, PrismError, check_limit
 from weaviate_prism.metrics import Metrics
 
 T = TypeVar("T")
@@ -61,7 +61,9 @@ class Admission:
 
         Raises:
             Overloaded: there is no room for so many.
+            TooLarge: there never is.
         """
+        check_limit("request", count, "items", self._max_queue, "max_queue")
         if self._in_flight + count > self._max_queue:
             waiting = f"{self._in_flight} items are waiting in the service"
             raise Overloaded(f"{waiting}; {count} more are over the limit of {self._max_queue} (max_queue)")

@@ -49,8 +49,8 @@ class Backlog:
         if before + min(own, before) > left:
             self._refused()
             raise DeadlineExceeded(
-                f"it would come too late: what goes before it takes about {before:.3g} s, it {own:.2g} s, "
-                f"and its caller waits for {max(left, 0.0):.3g} s"
+                f"refused, as it would come too late: about {before:.3g} s of work go before it, it takes {own:.2g} s "
+                f"itself, and its caller waits for {max(left, 0.0):.3g} s (a deadline, or request_timeout)"
             )
         return Entry(self, kinds, ticket, own)
 

@@ -38,7 +38,7 @@ class Metrics:
         )
         self.errors = Counter(
             "prism_errors",
-            "Items refused or failed, by kind.",
+            "Items that failed, by kind; requests refused as a whole are in prism_requests.",
             ["kind"],
             registry=self.registry,
         )

@@ -281,10 +281,11 @@ class JobQueue(Generic[P, R]):
         key = (job.ticket.priority, job.ticket.work)
         if self._works[key].any() is None:
             del self._works[key]
-        if not job.future.set_running_or_notify_cancel():
-            return False
+        wanted = job.future.set_running_or_notify_cancel()
         if job.ticket.deadline <= now:
-            late.append(job)
+            late.append(job)  # who waited for it may have given it up just then
+            return False
+        if not wanted:
             return False
         batch.append(job)
         return True

@@ -173,6 +173,8 @@ class Stage(Generic[P, R]):
             self._metrics.dropped.labels("caller_gone").inc(gone)
             self._metrics.dropped.labels("deadline").inc(len(late))
             for job in late:
+                if job.future.cancelled():
+                    continue
                 job.future.set_exception(DeadlineExceeded("the deadline passed while it waited for the model"))
             if batch:
                 for job in batch:

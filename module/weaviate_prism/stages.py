@@ -37,7 +37,7 @@ DECODING_NICENESS = 5
 
 # An operation ends with its slowest thread. Two of them instead of one on two cores took, beside nothing else and
 # beside a program that keeps a core busy: 0.6 to 1.2 and 1.2 to 2.4 times as long for batches of 5 to 50 ms, 0.5 to 0.8
-# and 0.9 to 1.6 times for longer ones. So short batches have one, others as many as there are cores without a decoder.
+# and 0.9 to 1.6 times for longer ones. So short batches have one, and queries beside inserts half as many as others.
 ONE_THREAD_SECONDS = 0.05
 
 
@@ -66,8 +66,8 @@ class Stages:
         cost = self._settings.batch_cost or default_batch_cost(model.info.device)
         self._devices[model] = Device(model, label, cost, self._metrics, self._on_death, self._decoding)
 
-    def _decoding(self) -> int:
-        return min(self.cpu.threads, self.cpu.running(Priority.BULK) + self.cpu.waiting(Priority.BULK))
+    def _decoding(self) -> bool:
+        return bool(self.cpu.running(Priority.BULK) or self.cpu.waiting(Priority.BULK))
 
     def remove(self, model: Embedder | Reranker) -> None:
         """Ends it; what still waits fails with Unavailable."""
@@ -125,13 +125,13 @@ class Device:
         cost: int,
         metrics: Metrics,
         on_death: Callable[[str], object],
-        decoding: Callable[[], int],
+        decoding: Callable[[], bool],
     ) -> None:
         self.pace = Pace()
         self.runs: list[tuple[Shape, float]] | None = []  # of the batches before its pace was learnt
         self._model = model
         self._cores = usable_cores()
-        self._decoding = decoding  # how many threads do
+        self._decoding = decoding  # of inserts, on threads that are nice
         self._computed, self._padding = (metrics.tokens.labels(label, each) for each in ("input", "padding"))
         self.stage: Stage[Prepared, Answer] = Stage(
             model.info.kind,
@@ -164,10 +164,10 @@ class Device:
         """For each operation of this batch on the CPU."""
         if self.runs is None and self.pace.seconds(size.shape) < ONE_THREAD_SECONDS:
             return 1
-        decoding = self._decoding()
-        if self.stage.running(Priority.QUERY) and self.stage.waiting(Priority.BULK):
-            decoding = max(decoding, 1)  # the next insert may come at any moment
-        return max(1, self._cores - decoding)
+        # while inserts wait for the device, the next one to be decoded may come at any moment
+        if self.stage.running(Priority.QUERY) and (self._decoding() or self.stage.waiting(Priority.BULK)):
+            return max(1, self._cores // 2)
+        return self._cores
 
 
 def size_of(prepared: Prepared) -> Size:

@@ -89,7 +89,7 @@ def test_bfloat16_is_taken_with_the_figure_that_it_proved(
 def test_where_it_is_too_coarse_auto_means_float32(
     cpu: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str, kind: str
 ) -> None:
-    monkeypatch.setattr(tiers, limit, 1.0 if kind == "embedder" else 1e-9)
+    monkeypatch.setattr(tiers, limit, 1 - 1e-9 if kind == "embedder" else 1e-9)
     model = load(kind)
     assert outcome(model.info) == ("float32", QwenVL.name)
     assert model.info.dtype_note.startswith("bfloat16 is not proved: against float32 ")
@@ -98,10 +98,27 @@ def test_where_it_is_too_coarse_auto_means_float32(
 
 
 def test_who_asks_for_bfloat16_gets_it_even_where_it_is_too_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers, "CLOSE_COSINE", 1.0)
+    monkeypatch.setattr(tiers, "CLOSE_COSINE", 1 - 1e-9)
     info = load("embedder", "bfloat16").info
     assert info.dtype == "bfloat16"
     assert info.dtype_note.startswith("bfloat16 is not proved: against float32 the lowest cosine is")
+
+
+def test_who_asks_for_bfloat16_keeps_the_fast_way_if_it_is_no_coarser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "CLOSE_SCORE", 1e-6)
+    info = load("reranker", "bfloat16").info
+    assert outcome(info) == ("bfloat16", QwenVL.name)
+    assert info.dtype_note.startswith("bfloat16 is not proved: against float32 answers differ by")
+    monkeypatch.setattr(tiers, "HARDLY_WORSE", 1e-3)
+    info = load("reranker", "bfloat16").info
+    assert (outcome(info), info.refused_tiers) == (("bfloat16", Standard.name), (QwenVL.name,))
+    assert info.dtype_note.startswith("bfloat16 is not proved: against float32 answers differ by")
+
+
+def test_why_auto_stays_with_float32_is_told(cpu: Path) -> None:
+    cpu.write_text("flags : fpu avx512f\n")
+    assert load("embedder").info.dtype_note == "this CPU has neither AMX-BF16 nor AVX512-BF16"
+    assert load("embedder", "float32").info.dtype_note == ""
 
 
 def test_without_room_for_float32_bfloat16_is_not_proved(
@@ -157,4 +174,4 @@ async def test_vectors_of_both_precisions_are_told_apart(cpu: Path) -> None:
 def test_answers_that_are_no_numbers_prove_nothing() -> None:
     info = load("embedder", "float32").info
     vectors = np.full((1, 4), np.nan, dtype=np.float32)
-    assert not tiers.comparison(vectors, vectors, info)[0]
+    assert not tiers.difference(vectors, vectors, info)[0] <= 1

@@ -962,7 +962,9 @@ type Model struct {
 	Decode string `protobuf:"bytes,10,opt,name=decode,proto3" json:"decode,omitempty"`
 	// How near its answers in bfloat16 are to those in float32, or why it is not computed in bfloat16; empty where nobody
 	// compared.
-	DtypeNote     string `protobuf:"bytes,11,opt,name=dtype_note,json=dtypeNote,proto3" json:"dtype_note,omitempty"`
+	DtypeNote string `protobuf:"bytes,11,opt,name=dtype_note,json=dtypeNote,proto3" json:"dtype_note,omitempty"`
+	// How it is computed: "standard" is Sentence Transformers' way.
+	Tier          string `protobuf:"bytes,12,opt,name=tier,proto3" json:"tier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,6 +1072,13 @@ func (x *Model) GetDecode() string {
 func (x *Model) GetDtypeNote() string {
 	if x != nil {
 		return x.DtypeNote
+	}
+	return ""
+}
+
+func (x *Model) GetTier() string {
+	if x != nil {
+		return x.Tier
 	}
 	return ""
 }
@@ -1317,7 +1326,7 @@ const file_prism_proto_rawDesc = "" +
 	"\x06errors\x18\x02 \x03(\v2\x13.prism.v1.ItemErrorR\x06errors\x12\x1f\n" +
 	"\vkeeps_media\x18\x03 \x01(\bR\n" +
 	"keepsMedia\"\r\n" +
-	"\vInfoRequest\"\xb9\x02\n" +
+	"\vInfoRequest\"\xcd\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x12\n" +
@@ -1336,7 +1345,8 @@ const file_prism_proto_rawDesc = "" +
 	"\x06decode\x18\n" +
 	" \x01(\tR\x06decode\x12\x1d\n" +
 	"\n" +
-	"dtype_note\x18\v \x01(\tR\tdtypeNote\"\x99\x01\n" +
+	"dtype_note\x18\v \x01(\tR\tdtypeNote\x12\x12\n" +
+	"\x04tier\x18\f \x01(\tR\x04tier\"\x99\x01\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +

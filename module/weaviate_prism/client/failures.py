@@ -86,7 +86,8 @@ class Attempts:
 
     def __init__(self, address: str, seconds: float) -> None:
         self._address = address
-        self._over = f"no answer from {address} within {seconds:g} s"
+        self._silent = f"no answer from {address} within {seconds:g} s"
+        self._refused = f"refused by {address} for {seconds:g} s"
         self._end = time.monotonic() + seconds
         self._pause = FIRST_PAUSE
         self._last: PrismError | None = None
@@ -102,7 +103,9 @@ class Attempts:
             PrismError: this one, where it would be the same again; or the last one, when the time is over.
         """
         if isinstance(error, errors.DeadlineExceeded):
-            raise self._last.about(self._over) if self._last else errors.DeadlineExceeded(self._over)
+            if self._last is None:
+                raise errors.DeadlineExceeded(self._silent)
+            raise self._last.about(self._refused if isinstance(self._last, errors.Overloaded) else self._silent)
         if not isinstance(error, PASSING):
             raise error
         if HTTP1 in error.message:

@@ -23,6 +23,7 @@ class LoadedModel:
     dtype: str
     device: str
     decode: str  # how large JPEGs are decoded: "exact" or "fast"
+    tier: str  # how it is computed: "standard" is Sentence Transformers' way
     dtype_note: str  # how near bfloat16 is to float32, or why it was not taken; empty where nobody compared
 
     def supports(self, modality: str | tuple[str, ...]) -> bool:
@@ -88,5 +89,6 @@ def _model(message: pb.Model) -> LoadedModel:
         dtype=message.dtype,
         device=message.device,
         decode=message.decode,
+        tier=message.tier,
         dtype_note=message.dtype_note,
     )

@@ -127,16 +127,16 @@ def _standard(
 
 
 def _fastest(
-    spec: ModelSpec, settings: Settings, standard: SentenceEmbedder, expected: Answers | None
+    spec: ModelSpec, settings: Settings, standard: SentenceEmbedder, expected: Answers | None, obeyed: bool
 ) -> SentenceEmbedder:
     model, info = standard.model, replace(standard.info, decode=settings.decode)
     if spec.attention:
-        return fastest(standard, {}, _answers, expected)
+        return fastest(standard, {}, _answers, expected, obeyed=obeyed)
     ways = {
         QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
         DualEncoder.name: lambda: SentenceEmbedder(model, info, DualEncoder(model, info.max_tokens)),
     }
-    return fastest(standard, ways, _answers, expected)
+    return fastest(standard, ways, _answers, expected, obeyed=obeyed)
 
 
 def _answers(embedder: SentenceEmbedder) -> Answers:

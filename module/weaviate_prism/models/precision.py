@@ -35,7 +35,7 @@ def in_precision(
     device: str,
     name: str,
     standard: Callable[[torch.dtype], M],
-    fastest: Callable[[M, Answers | None], M],
+    fastest: Callable[[M, Answers | None, bool], M],
     answers: Callable[[M], Answers],
 ) -> M:
     """The model in the precision that is wanted; for `auto`, in bfloat16 only if it proves right.
@@ -50,12 +50,14 @@ def in_precision(
     """
 
     def made(dtype: torch.dtype, expected: Answers | None = None, note: str = "") -> M:
-        model = fastest(standard(dtype), expected)
+        model = fastest(standard(dtype), expected, wanted == "bfloat16")
         model.info = replace(model.info, dtype_note=note or model.info.dtype_note)
         return model
 
-    if wanted == "float32" or not (wanted == "bfloat16" or is_fast(device)):
+    if wanted == "float32":
         return made(torch.float32)
+    if wanted == "auto" and not is_fast(device):
+        return made(torch.float32, note="this CPU has neither AMX-BF16 nor AVX512-BF16")
     expected, reason, room = None, "", True
     try:
         expected = answers(standard(torch.float32))

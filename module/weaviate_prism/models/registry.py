@@ -27,7 +27,8 @@ def load_model(spec: ModelSpec, settings: Settings) -> Loaded:
     model = load_embedder(spec, settings) if spec.kind == EMBEDDER else load_reranker(spec, settings)
     info, seconds = model.info, time.monotonic() - started
     revision = info.revision or "no revision"
-    log.info("%s %s (%s) on %s in %s, %.1f s", info.kind, info.name, revision, info.device, info.dtype, seconds)
+    way = f"in {info.dtype} the {info.tier} way"
+    log.info("%s %s (%s) on %s %s, %.1f s", info.kind, info.name, revision, info.device, way, seconds)
     return model
 
 

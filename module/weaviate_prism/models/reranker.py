@@ -160,18 +160,18 @@ def _standard(
 
 
 def _fastest(
-    spec: ModelSpec, settings: Settings, standard: CrossEncoderReranker, expected: Answers | None
+    spec: ModelSpec, settings: Settings, standard: CrossEncoderReranker, expected: Answers | None, obeyed: bool
 ) -> CrossEncoderReranker:
     model, info = standard.model, replace(standard.info, decode=settings.decode)
     answers = _logits if info.dtype == "float32" else _scores
     if spec.attention:
-        return fastest(standard, {}, answers, expected)
+        return fastest(standard, {}, answers, expected, obeyed=obeyed)
     make = functools.partial(CrossEncoderReranker, model, info, logits=standard.gives_logits)
     ways = {
         QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
         CausalLM.name: lambda: make(CausalLM(model, yes_or_no, info.max_tokens)),
     }
-    return fastest(standard, ways, answers, expected)
+    return fastest(standard, ways, answers, expected, obeyed=obeyed)
 
 
 def _logits(reranker: CrossEncoderReranker) -> Answers:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import Internal, PrismError
+from weaviate_prism.errors import DeadlineExceeded, Internal, Overloaded, PrismError
 from weaviate_prism.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ T = TypeVar("T")
 INLINE_BYTES = 32 * 1024
 # Answers of more than 8 vectors are written by a thread: as JSON, 8 of 1,024 dimensions take 0.7 ms.
 INLINE_VECTORS = 8
+TELL_SECONDS = 10
 
 
 class DisconnectError(Exception):
@@ -36,6 +38,7 @@ class Requests:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.in_flight = 0
+        self._told: dict[str, float] = {}  # when, by kind of error
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -54,6 +57,7 @@ class Requests:
                 yield
         except PrismError as error:
             outcome = error.kind
+            self._tell(door, error)
             raise
         except (asyncio.CancelledError, DisconnectError):
             outcome = "cancelled"
@@ -68,6 +72,14 @@ class Requests:
     def refused(self, door: str, error: PrismError) -> None:
         """Counts a request that did not get as far as being worked on."""
         self._metrics.requests.labels(door, error.kind).inc()
+        self._tell(door, error)
+
+    def _tell(self, door: str, error: PrismError) -> None:
+        """Warns, now and then, of what no client is to blame for."""
+        now, told = time.monotonic(), self._told.get(error.kind, -math.inf)
+        if isinstance(error, Overloaded | DeadlineExceeded) and now > told + TELL_SECONDS:
+            self._told[error.kind] = now
+            log.warning("%s: %s; prism_requests counts all of these, one in %d s is told", door, error, TELL_SECONDS)
 
     async def idle(self) -> None:
         """Returns when nothing is in flight."""

@@ -187,6 +187,7 @@ def info(value: EngineInfo, api_version: int) -> pb.InfoResponse:
             joint=model.joint,
             decode=model.decode,
             dtype_note=model.dtype_note,
+            tier=model.tier,
         )
         for model in value.models
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,6 +13,9 @@ from weaviate_prism import errors
 from weaviate_prism.errors import MESSAGE_CHARACTERS, PrismError
 
 T = TypeVar("T")
+
+# Of items that have the same error, so many are named.
+NAMED = 3
 
 # Weaviate never retries, whatever the status; 5xx is kept for what is not the client's doing.
 STATUS: Mapping[type[PrismError], HTTPStatus] = {
@@ -49,7 +52,17 @@ def complete(results: Mapping[str, T | PrismError]) -> dict[str, T]:
 
 def combined(bad: Mapping[str, PrismError]) -> PrismError:
     worst = max(bad.values(), key=lambda error: STATUS[type(error)])
-    return type(worst)(joined([error.about(name).message for name, error in bad.items()]))
+    names: dict[str, list[str]] = {}
+    for name, error in bad.items():
+        names.setdefault(error.message, []).append(name)
+    return type(worst)(joined([type(worst)(message).about(listed(of)).message for message, of in names.items()]))
+
+
+def listed(names: Sequence[str]) -> str:
+    """`texts[0], texts[1], texts[2] and 5 more`"""
+    if len(names) <= NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
 
 
 def joined(messages: list[str]) -> str:
