@@ -261,7 +261,9 @@ class JobQueue(Generic[P, R]):
             while (place := lines.first(kind)) is not None:
                 assert place.job is not None
                 larger = size + place.job.size
-                if not self.limits.allow(larger, hurried=hurried, guests=guests):
+                # who is done by this batch is not one who waits behind it
+                waits = hurried and not (guests and self._whole(place.job))
+                if not self.limits.allow(larger, hurried=waits, guests=guests):
                     break
                 if self._admit(place, batch, late, now):
                     size = larger
@@ -272,6 +274,11 @@ class JobQueue(Generic[P, R]):
         if leader.ticket.priority is Priority.BULK:
             return now < self._last_query + QUERIES_EXPECTED_SECONDS
         return any(work is not leader.ticket.work for _, work in itertools.islice(self._works, 2))
+
+    def _whole(self, job: Job[P, R]) -> bool:
+        """Whether it is about all that is left of its work, such as the one text of a query."""
+        pace = self.limits.pace
+        return pace is None or job.ticket.work.seconds <= 2 * pace.more(job.size.shape)
 
     def _admit(self, place: _Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
         """Takes a job out of all lines and into the batch, unless its caller has gone or its deadline is past."""

@@ -281,6 +281,14 @@ def test_a_query_shares_its_batch_only_as_far_as_that_is_worth_the_fixed_costs()
     assert len(taken(queue)) == 2
 
 
+def test_queries_that_are_done_by_a_batch_share_it_though_it_is_longer_than_a_quantum() -> None:
+    pace = paced(fixed=0.02, token=0.015)
+    queue = queue_of(*(job(str(n), 0.0, work=Work(0.015)) for n in range(16)), pace=pace)
+    assert len(taken(queue)) == 10
+    queue = queue_of(*(job(str(n), 0.0, work=Work(0.5)) for n in range(16)), pace=pace)
+    assert len(taken(queue)) == 2
+
+
 # -- who is not run ---------------------------------------------------------------------------
 
 
