@@ -236,7 +236,7 @@ def of_all_sizes(model: Loaded) -> list[list[Prepared]]:
         ["warm-up", PICTURE],  # as the first one of all, which was slow
         [LONG_TEXT],
         [LARGE_PICTURE, LARGE_PICTURE],
-        ["warm-up"],
+        ["warm-up"] * 4,
         [PICTURE],
         [LONG_TEXT, LONG_TEXT],
     ]

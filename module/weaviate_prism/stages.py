@@ -35,10 +35,11 @@ Answer: TypeAlias = npt.NDArray[np.float32]
 # Of a core that a forward pass and decoding share, the pass then gets nine tenths: it ends with its slowest thread.
 DECODING_NICENESS = 5
 
-# An operation ends with its slowest thread. Two of them instead of one on two cores took, beside nothing else and
-# beside a program that keeps a core busy: 0.6 to 1.2 and 1.2 to 2.4 times as long for batches of 5 to 50 ms, 0.5 to 0.8
-# and 0.9 to 1.6 times for longer ones. So short batches have one, and queries beside inserts half as many as others.
-ONE_THREAD_SECONDS = 0.05
+# An operation ends with its slowest thread, and threads share neither fixed costs nor the way from memory. Two of them
+# instead of one on two cores took, beside nothing else and beside a program that keeps a core busy: 0.6 to 1.2 and 1.2
+# to 2.4 times as long for batches of 5 to 50 ms, 0.5 to 0.8 and 0.9 to 1.6 times for longer ones. So a batch has one
+# whose inputs take less than this, and queries beside inserts have half as many as others.
+ONE_THREAD_SECONDS = 0.02
 
 
 class Stages:
@@ -162,7 +163,7 @@ class Device:
 
     def _threads(self, size: Size) -> int:
         """For each operation of this batch on the CPU."""
-        if self.runs is None and self.pace.seconds(size.shape) < ONE_THREAD_SECONDS:
+        if self.runs is None and self.pace.more(size.shape) < ONE_THREAD_SECONDS:
             return 1
         # while inserts wait for the device, the next one to be decoded may come at any moment
         if self.stage.running(Priority.QUERY) and (self._decoding() or self.stage.waiting(Priority.BULK)):
