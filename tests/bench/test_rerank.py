@@ -6,6 +6,7 @@ another query; `predict` keeps nothing. infinity-emb reranks texts only.
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -23,6 +24,7 @@ from bench.timing import seconds
 from servers import Prism
 
 WORDS = 120
+SHORTEST, LONGEST = 20, 220
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,25 @@ class Case:
     def documents(self) -> list[Any]:
         makers: dict[str, Callable[[], Any]] = {
             "texts": lambda: content.text(WORDS),
+            "texts of any length": lambda: content.text(random.randint(SHORTEST, LONGEST)),
             "images": lambda: content.photograph(*self.size),
             "video": lambda: content.clip(*self.size),
         }
         return [makers[self.kind]() for _ in range(self.count)]
 
     def __str__(self) -> str:
-        noun = {"texts": f"texts of {WORDS} words", "images": "pictures of", "video": "clips of 10 s,"}[self.kind]
-        return f"{self.count} {noun}" + (f" {self.size[0]}x{self.size[1]}" if self.kind != "texts" else "")
+        texts = {"texts": f"{WORDS} words", "texts of any length": f"{SHORTEST} to {LONGEST} words"}
+        if self.kind in texts:
+            return f"{self.count} texts of {texts[self.kind]}"
+        noun = {"images": "pictures of", "video": "clips of 10 s,"}[self.kind]
+        return f"{self.count} {noun} {self.size[0]}x{self.size[1]}"
 
 
 SMALL, VGA, FILM = (256, 256), (640, 480), (256, 192)
 NEW_AND_SEEN = {"predict, new": 5, "predict, seen": 15}
 # Plain `predict` of 100 documents takes mid-rerank half a minute and more on two cores: one turn must do.
 CASES = [
+    Case("mid-rerank", "texts of any length", 32, 3, wanted={"predict, new": 8 if AMX else 2.5}),
     Case("mid-rerank", "texts", 32, 3, wanted={"predict, new": 8 if AMX else 2.5}),
     Case("mid-rerank", "texts", 100, 1),
     Case("mid-rerank", "images", 32, 3, SMALL, NEW_AND_SEEN),
@@ -112,7 +119,7 @@ def turn(case: Case, prism: Prism, server: Infinity | None, query: str, document
         return seconds(lambda: drive(http(prism.url), requests, len(requests)))
 
     taken = {"new": ask(query)}
-    if case.kind != "texts":
+    if not case.kind.startswith("texts"):
         taken["seen"] = ask(content.text(6))
     if server:
         whole = post("/rerank", {"model": server.model, "query": query, "documents": documents})
