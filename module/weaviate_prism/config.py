@@ -82,8 +82,8 @@ class Settings:
     )
     decode: Literal["exact", "fast"] = setting(
         "exact",
-        "How JPEGs are decoded: fast makes them smaller at once, to no less than the model reads, where its own way "
-        "can tell; of vectors with exact ones, least cosine measured: 0.99997 (bundled embedder).",
+        "How JPEGs are decoded: fast decodes large ones smaller, in about half the time; vectors then differ a little "
+        "(least cosine 0.99997, bundled embedder). Models whose tier is standard stay exact.",
     )
 
     stock_prompt: Literal["document", "query"] = setting(
@@ -104,9 +104,11 @@ class Settings:
         "0 chooses by device.",
         low=0,
     )
-    cache_bytes: int = setting(256 * MIB, "Memory for embeddings of content seen before; 0 turns it off.", low=0)
+    cache_bytes: int = setting(
+        256 * MIB, "Bytes of memory for embeddings of content seen before; 0 turns it off.", low=0
+    )
     vision_cache_bytes: int = setting(
-        256 * MIB, "The device's memory for pictures and clips that a reranker has seen before; 0 turns it off.", low=0
+        256 * MIB, "Bytes on the device for pictures and clips that a reranker has seen before; 0 turns it off.", low=0
     )
 
     media_store: str = setting(

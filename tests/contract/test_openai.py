@@ -64,8 +64,7 @@ def test_one_text_alone_has_the_priority_of_a_query(monkeypatch: pytest.MonkeyPa
 
 def test_every_bad_text_is_named(http: httpx.Client) -> None:
     message = DOOR.message(post(http, ["a", "x" * 20_000, "y" * 20_000]), 413)
-    assert message.startswith("input[1]: ")
-    assert "input[2]: " in message
+    assert message.startswith("input[1], input[2]: ")
 
 
 @pytest.mark.parametrize(

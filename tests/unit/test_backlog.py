@@ -58,7 +58,7 @@ def test_what_cannot_be_done_in_time_is_refused_by_name_and_what_can_waits() -> 
     service.has_done("picture", preparing=0.5, computing=0.1)
     for _ in range(100):
         service.enters("picture")
-    with pytest.raises(DeadlineExceeded, match=r"too late: what goes before it takes about 50 s, it 0.5 s, .* 50 s"):
+    with pytest.raises(DeadlineExceeded, match=r"too late: about 50 s of work go before it, it takes 0.5 s .* 50 s"):
         service.enters("picture")
     service.enters("picture", patience=60.0)
     assert service.refused == 1

@@ -110,13 +110,18 @@ async def test_a_text_over_the_limit_is_refused_by_name() -> None:
 
 
 async def test_requests_that_cannot_be_served_at_all_are_raised() -> None:
-    async with running(reranker="none", max_items=3, max_queue=2) as engine:
+    async with running(embedder="fake:200,0", reranker="none", max_items=3, max_queue=2) as engine:
         with pytest.raises(NotFound, match="'fake'"):
             await vectorize(engine, texts("red"), target=Target(model="other"))
         with pytest.raises(TooLarge, match="max_items"):
             await vectorize(engine, texts(*"abcd"))
-        with pytest.raises(Overloaded, match="max_queue"):
+        with pytest.raises(TooLarge, match="max_queue"):
             await vectorize(engine, texts(*"abc"))
+        waiting = asyncio.ensure_future(vectorize(engine, texts(*"ab")))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Overloaded, match="max_queue"):
+            await vectorize(engine, texts("c"))
+        only_vectors(await waiting)
         with pytest.raises(Unsupported, match="no reranker"):
             await rerank(engine, "red", "red")
 

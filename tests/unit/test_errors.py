@@ -44,12 +44,21 @@ def test_all_results_or_one_error_that_names_every_bad_one() -> None:
 
 
 def test_the_error_of_many_bad_items_is_cut_at_whole_messages() -> None:
-    many = {f"texts[{number}]": errors.InvalidInput("bad") for number in range(10_000)}
+    many = {f"texts[{number}]": errors.InvalidInput(f"bad {number}") for number in range(10_000)}
     with pytest.raises(errors.InvalidInput) as raised:
         complete(many)
     assert len(raised.value.message) < MESSAGE_CHARACTERS + 100
     named = raised.value.message.count("bad")
     assert raised.value.message.endswith(f"; and {10_000 - named} more")
+
+
+def test_of_items_with_the_same_error_some_are_named() -> None:
+    few = {f"texts[{number}]": errors.InvalidInput("bad") for number in range(3)}
+    with pytest.raises(errors.InvalidInput, match=r"^texts\[0\], texts\[1\], texts\[2\]: bad; images\[0\]: worse$"):
+        complete(few | {"images[0]": errors.InvalidInput("worse")})
+    many = {f"texts[{number}]": errors.InvalidInput("bad") for number in range(10_000)}
+    with pytest.raises(errors.InvalidInput, match=r"^texts\[0\], .*, texts\[19\] and 9980 more: bad$"):
+        complete(many)
 
 
 def test_one_long_message_is_cut() -> None:

@@ -16,7 +16,7 @@ from contract.samples import picture
 from engines import running
 from weaviate_prism.ahead import BULK_BYTES, PREPARED_AHEAD
 from weaviate_prism.engine import Engine
-from weaviate_prism.errors import Internal, InvalidInput, NotFound, Overloaded, PrismError, TooLarge
+from weaviate_prism.errors import Internal, InvalidInput, NotFound, PrismError, TooLarge
 from weaviate_prism.intake import Intake
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
@@ -252,7 +252,7 @@ async def test_what_a_call_costs_is_counted_before_it_begins() -> None:
         with pytest.raises(TooLarge, match=r"12 items .*max_items"):  # rows, whatever they hold
             await vectorize(engine, [Item((TITLE,))] * 6, Target(), Target(items=(1,)))
         assert len((await vectorize(engine, [Item((TITLE,))] * 5, Target(), Target(items=(1, 2, 3, 4))))[1]) == 4
-        with pytest.raises(Overloaded, match=r"100 more .*max_queue"):
+        with pytest.raises(TooLarge, match=r"100 items .*max_queue"):
             await vectorize(engine, [many], MEAN)
         assert isinstance(await vector(engine, *many.parts), np.ndarray)  # one message
 

@@ -19,10 +19,11 @@ from transformers import CLIPModel, SiglipModel
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Patches, Prepared
-from weaviate_prism.models.clip_towers import ClipTowers, SiglipTowers, Tokens, Towers
+from weaviate_prism.models.clip_towers import ClipTowers, SiglipTowers, Towers
 from weaviate_prism.models.crops import Crops
 from weaviate_prism.models.encoder import Rows
 from weaviate_prism.models.messages import untruncated
+from weaviate_prism.models.rows import Tokens
 from weaviate_prism.models.tiers import NotApplicable
 from weaviate_prism.values import Modality
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from weaviate_prism.models.encoder import Rows, encoded, encoded_for
+from weaviate_prism.models.rows import Tokens
 from weaviate_prism.models.tiers import NotApplicable
-
-Tokens: TypeAlias = npt.NDArray[np.int64]
 
 
 class Towers(Protocol):

@@ -15,7 +15,7 @@ from weaviate_prism.errors import MESSAGE_CHARACTERS, PrismError
 T = TypeVar("T")
 
 # Of items that have the same error, so many are named.
-NAMED = 3
+NAMED = 20
 
 # Weaviate never retries, whatever the status; 5xx is kept for what is not the client's doing.
 STATUS: Mapping[type[PrismError], HTTPStatus] = {
@@ -59,7 +59,7 @@ def combined(bad: Mapping[str, PrismError]) -> PrismError:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`texts[0], texts[1], texts[2] and 5 more`"""
+    """`texts[0], texts[1] and 5 more`"""
     if len(names) <= NAMED:
         return ", ".join(names)
     return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
