@@ -14,9 +14,9 @@ from weaviate_prism.pace import Pace, Shape
 MOST_PADDING = 0.15
 # Nobody who overtakes waits longer than this for the batch that runs.
 QUANTUM_SECONDS = 0.05
-# A batch is worth its fixed costs where they are a tenth of it; and though somebody waits, they are no more than half:
-# a model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch.
-WORTH_IT, LEAST_WORTH = 9.0, 2.0
+# A batch is worth its fixed costs where they are a twentieth of it; and though somebody waits, they are no more than
+# half: a model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch.
+WORTH_IT, LEAST_WORTH = 19.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ class Limits:
     cost: int
     pace: Pace | None = None  # without one, only the cost counts
 
+    @property
+    def worth(self) -> float:
+        """Seconds of a batch that is worth its fixed costs; 0 without a pace."""
+        return WORTH_IT * self.pace.fixed if self.pace else 0.0
+
     def allow(self, batch: Size, *, hurried: bool, guests: bool) -> bool:
         """Whether a batch may be as large; `hurried`: others wait. `guests`: it has inputs of others than its first.
 
@@ -85,7 +90,5 @@ class Limits:
             return False
         if self.pace is None:
             return True
-        fixed = self.pace.fixed
-        worth = WORTH_IT * fixed
-        most = max(QUANTUM_SECONDS, LEAST_WORTH * fixed if hurried else worth)
-        return self.pace.seconds(batch.shape) <= (min(most, worth) if guests else most)
+        most = max(QUANTUM_SECONDS, LEAST_WORTH * self.pace.fixed if hurried else self.worth)
+        return self.pace.seconds(batch.shape) <= (min(most, self.worth) if guests else most)

@@ -262,7 +262,7 @@ class JobQueue(Generic[P, R]):
                 assert place.job is not None
                 larger = size + place.job.size
                 # who is done by this batch is not one who waits behind it
-                waits = hurried and not (guests and self._whole(place.job))
+                waits = hurried and not self._done_by_it(place.job, guests=guests)
                 if not self.limits.allow(larger, hurried=waits, guests=guests):
                     break
                 if self._admit(place, batch, late, now):
@@ -275,10 +275,14 @@ class JobQueue(Generic[P, R]):
             return now < self._last_query + QUERIES_EXPECTED_SECONDS
         return any(work is not leader.ticket.work for _, work in itertools.islice(self._works, 2))
 
-    def _whole(self, job: Job[P, R]) -> bool:
-        """Whether it is about all that is left of its work, such as the one text of a query."""
-        pace = self.limits.pace
-        return pace is None or job.ticket.work.seconds <= 2 * pace.more(job.size.shape)
+    def _done_by_it(self, job: Job[P, R], *, guests: bool) -> bool:
+        """Whether the batch does what is left of the job's work: of the leader's all of it, of a guest's this one job,
+        such as the one text of a query. Cut, it would only be later itself, with the fixed costs twice.
+        """
+        pace, left = self.limits.pace, job.ticket.work.seconds
+        if pace is None or job.ticket.priority is Priority.BULK:
+            return False
+        return left <= 2 * pace.more(job.size.shape) or (not guests and left <= self.limits.worth)
 
     def _admit(self, place: _Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
         """Takes a job out of all lines and into the batch, unless its caller has gone or its deadline is past."""

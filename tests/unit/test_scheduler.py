@@ -227,21 +227,30 @@ def test_what_is_not_filled_up_shares_batches_whatever_its_length() -> None:
 def test_a_long_request_is_cut_while_others_wait_and_not_when_it_is_alone() -> None:
     work = Work(1.0)
     own = [job(str(n), 0.0, work=work) for n in range(60)]
-    pace = paced(fixed=0.019)  # so that 15 of 10 ms are worth a batch
+    pace = paced(fixed=0.019)  # so that 34 of 10 ms are worth a batch
     alone = queue_of(*own, pace=pace)
-    assert len(taken(alone)) == 15
+    assert len(taken(alone)) == 34
     alone.put(job("other", 0.0, work=Work(2.0), group="other"))
     assert pace.seconds((1, len(taken(alone)), 0)) <= QUANTUM_SECONDS + 1e-6
 
 
+def test_a_short_request_is_not_cut_though_others_wait() -> None:
+    short, long = Work(0.4), Work(9.0)
+    jobs = [job("short", 0.0, work=short, size=Size(10)) for _ in range(4)]
+    queue = queue_of(*(job("long", 0.0, work=long, size=Size(10)) for _ in range(9)), *jobs, pace=paced(fixed=0.1))
+    assert taken(queue) == ["short"] * 4
+    queue.put(job("other", 0.0, work=Work(99.0)))
+    assert taken(queue) == ["long"]
+
+
 def test_inserts_are_cut_while_queries_come() -> None:
     pace = paced(fixed=0.019)
-    queue = queue_of(*(job(str(n), 0.0, bulk=True) for n in range(60)), pace=pace)
-    assert len(taken(queue, 0.0)) == 15
+    queue = queue_of(*(job(str(n), 0.0, bulk=True) for n in range(80)), pace=pace)
+    assert len(taken(queue, 0.0)) == 34
     queue.put(job("query", 1.0))
     assert taken(queue, 1.0) == ["query"]
     assert len(taken(queue, 1.0)) == 3
-    assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 15
+    assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 34
 
 
 def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one() -> None:
@@ -277,14 +286,14 @@ def test_where_fixed_costs_are_more_than_a_quantum_batches_are_still_worth_them(
 
 
 def test_a_query_shares_its_batch_only_as_far_as_that_is_worth_the_fixed_costs() -> None:
-    queue = queue_of(*(job(str(n), 0.0, work=Work(n)) for n in range(9)), pace=paced(fixed=0.003))
-    assert len(taken(queue)) == 2
+    queue = queue_of(*(job(str(n), 0.0, work=Work(n)) for n in range(9)), pace=paced(fixed=0.002))
+    assert len(taken(queue)) == 3
 
 
 def test_queries_that_are_done_by_a_batch_share_it_though_it_is_longer_than_a_quantum() -> None:
     pace = paced(fixed=0.02, token=0.015)
-    queue = queue_of(*(job(str(n), 0.0, work=Work(0.015)) for n in range(16)), pace=pace)
-    assert len(taken(queue)) == 10
+    queue = queue_of(*(job(str(n), 0.0, work=Work(0.015)) for n in range(40)), pace=pace)
+    assert len(taken(queue)) == 24
     queue = queue_of(*(job(str(n), 0.0, work=Work(0.5)) for n in range(16)), pace=pace)
     assert len(taken(queue)) == 2
 

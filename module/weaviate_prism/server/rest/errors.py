@@ -70,7 +70,7 @@ def joined(messages: list[str]) -> str:
     text = ""
     for number, message in enumerate(messages):
         rest = f"; and {len(messages) - number} more"
-        if text and len(text) + len(message) + len(rest) > MESSAGE_CHARACTERS:
+        if text and len(f"{text}; {message}{rest}") > MESSAGE_CHARACTERS:
             return text + rest
         text = f"{text}; {message}" if text else message
     return text
