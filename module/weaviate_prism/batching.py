@@ -14,9 +14,11 @@ from weaviate_prism.pace import Pace, Shape
 MOST_PADDING = 0.15
 # Nobody who overtakes waits longer than this for the batch that runs.
 QUANTUM_SECONDS = 0.05
-# A batch is worth its fixed costs where they are a twentieth of it; and though somebody waits, they are no more than
-# half: a model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch.
-WORTH_IT, LEAST_WORTH = 19.0, 2.0
+# A batch is worth its fixed costs where it takes so many times as long; and though somebody waits, twice as long: a
+# model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch. What is left of a request is not cut for
+# those who wait if it takes no more than the last: each part would have the fixed costs again, and it would only be
+# later itself.
+WORTH_IT, LEAST_WORTH, SHORT = 20.0, 2.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +77,17 @@ class Limits:
     cost: int
     pace: Pace | None = None  # without one, only the cost counts
 
-    @property
-    def worth(self) -> float:
-        """Seconds of a batch that is worth its fixed costs; 0 without a pace."""
-        return WORTH_IT * self.pace.fixed if self.pace else 0.0
-
     def allow(self, batch: Size, *, hurried: bool, guests: bool) -> bool:
         """Whether a batch may be as large; `hurried`: others wait. `guests`: it has inputs of others than its first.
 
         Somebody waits for a query: it shares its batch with others only as far as that makes up for fixed costs. So
-        16 texts for CLIP at once, of 20 ms and 15 more for each, are answered at three times the rate of one by one.
+        16 texts for CLIP at once, of 20 ms and 15 more for each, are answered at twice the rate of one by one.
         """
         if batch.wasteful or batch.computed + batch.patches > self.cost:
             return False
         if self.pace is None:
             return True
-        most = max(QUANTUM_SECONDS, LEAST_WORTH * self.pace.fixed if hurried else self.worth)
-        return self.pace.seconds(batch.shape) <= (min(most, self.worth) if guests else most)
+        fixed = self.pace.fixed
+        worth = WORTH_IT * fixed
+        most = max(QUANTUM_SECONDS, LEAST_WORTH * fixed if hurried else worth)
+        return self.pace.seconds(batch.shape) <= (min(most, worth) if guests else most)

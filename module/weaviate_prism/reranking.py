@@ -130,9 +130,10 @@ class Reranking:
                         await self._keeping.enter(pixels)
                         keeping.callback(self._keeping.leave, pixels)
                     read = await self._stages.on_cpu(lambda: self._read_query(parts, request), request.ticket)
-                    # whoever waits for this waits for those who have the pixels, and wait for nothing
-                    shared = min(read.asked.nbytes, SHARED_BYTES)
-                    await self._sharing.enter(shared)
+                if shared := min(read.asked.nbytes, SHARED_BYTES):
+                    # those who have it have all that others wait for, and no one waits for another
+                    async with until_deadline(request.ticket.deadline, "while the device had no room for the query"):
+                        await self._sharing.enter(shared)
                     keeping.callback(self._sharing.leave, shared)
             except PrismError as error:
                 raise error.about("query") from None

@@ -16,7 +16,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
-from weaviate_prism.batching import Limits, Size
+from weaviate_prism.batching import SHORT, Limits, Size
 from weaviate_prism.values import Priority
 
 P = TypeVar("P")
@@ -28,8 +28,8 @@ AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
 # Who searches again and again asks for the next as soon as one is answered, and would find the device just taken by an
-# insert, every time. So that one is held for a moment, but has at least every fourth turn.
-NEXT_QUERY_SECONDS, QUERIES_IN_A_ROW = 0.02, 3
+# insert, every time. So inserts are held for a moment after a query that came as soon itself, for so many in a row.
+NEXT_QUERY_SECONDS, QUERIES_IN_A_ROW = 0.03, 3
 
 
 class DeviceLost(RuntimeError):
@@ -138,6 +138,7 @@ class JobQueue(Generic[P, R]):
         self._turns = itertools.count(1)
         self._last_query = self._query_ended = float("-inf")
         self._in_a_row = 0  # batches of queries since the last one of inserts
+        self._in_train = False  # whether the last query came as soon as the one before was answered
 
     def __len__(self) -> int:
         return sum(self._counts.values())
@@ -156,12 +157,15 @@ class JobQueue(Generic[P, R]):
         self._arrivals.append(place)
         self._counts[job.ticket.priority] += 1
         if job.ticket.priority is Priority.QUERY:
+            self._in_train = job.queued <= self._query_ended + NEXT_QUERY_SECONDS
             self._last_query = max(self._last_query, job.queued)
         self._rank(job.ticket.priority, waiting)
 
     def hold(self, now: float) -> float:
         """Seconds to wait for the next query, though inserts could be taken. Not for those who take one job each."""
-        if self.limits.pace is None or self._counts[Priority.QUERY] or self._in_a_row >= QUERIES_IN_A_ROW:
+        if self.limits.pace is None or self._counts[Priority.QUERY] or not self._counts[Priority.BULK]:
+            return 0.0
+        if not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
             return 0.0
         return max(0.0, self._query_ended + NEXT_QUERY_SECONDS - now)
 
@@ -276,13 +280,13 @@ class JobQueue(Generic[P, R]):
         return any(work is not leader.ticket.work for _, work in itertools.islice(self._works, 2))
 
     def _done_by_it(self, job: Job[P, R], *, guests: bool) -> bool:
-        """Whether the batch does what is left of the job's work: of the leader's all of it, of a guest's this one job,
-        such as the one text of a query. Cut, it would only be later itself, with the fixed costs twice.
+        """Whether the batch does about all that is left of the job's work, such as the one text of a query, or the few
+        documents of its leader.
         """
         pace, left = self.limits.pace, job.ticket.work.seconds
         if pace is None or job.ticket.priority is Priority.BULK:
             return False
-        return left <= 2 * pace.more(job.size.shape) or (not guests and left <= self.limits.worth)
+        return left <= 2 * pace.more(job.size.shape) or (not guests and left <= SHORT * pace.fixed)
 
     def _admit(self, place: _Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
         """Takes a job out of all lines and into the batch, unless its caller has gone or its deadline is past."""

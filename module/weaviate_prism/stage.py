@@ -140,12 +140,14 @@ class Stage(Generic[P, R]):
         batch = self._next_batch(queries_only)
         if batch is None:
             return False
-        self._process(batch)
-        with self._wake:
-            self._running[batch[0].ticket.priority] -= 1
-            self._queue.ended(batch[0].ticket.priority, self._clock())
-            if queries_only:
-                self._free_for_queries += 1
+        try:
+            self._process(batch)
+        finally:
+            with self._wake:
+                self._running[batch[0].ticket.priority] -= 1
+                self._queue.ended(batch[0].ticket.priority, self._clock())
+                if queries_only:
+                    self._free_for_queries += 1
         return True
 
     def _next_batch(self, queries_only: bool) -> list[Job[P, R]] | None:

@@ -32,14 +32,14 @@ T = TypeVar("T")
 Answer: TypeAlias = npt.NDArray[np.float32]
 
 
-# Of a core that a forward pass and decoding share, the pass then gets nine tenths: it ends with its slowest thread.
+# Of a core that a forward pass and decoding share, the pass then gets three quarters: it ends with its slowest thread.
 DECODING_NICENESS = 5
 
-# An operation ends with its slowest thread, and threads share neither fixed costs nor the way from memory. Two of them
-# instead of one on two cores took, beside nothing else and beside a program that keeps a core busy: 0.6 to 1.2 and 1.2
-# to 2.4 times as long for batches of 5 to 50 ms, 0.5 to 0.8 and 0.9 to 1.6 times for longer ones. So a batch has one
-# whose inputs take less than this, and queries beside inserts have half as many as others.
-ONE_THREAD_SECONDS = 0.02
+# An operation ends with its slowest thread. Two of them instead of one on two cores took, beside nothing else and
+# beside a program that keeps a core busy: 0.6 to 1.2 and 1.2 to 2.4 times as long for batches of 5 to 50 ms, 0.5 to 0.8
+# and 0.9 to 1.6 times for longer ones. So a batch has one whose inputs alone take all cores together less than this,
+# and queries leave some to the decoders of inserts.
+ONE_THREAD_SECONDS = 0.04
 
 
 class Stages:
@@ -67,8 +67,8 @@ class Stages:
         cost = self._settings.batch_cost or default_batch_cost(model.info.device)
         self._devices[model] = Device(model, label, cost, self._metrics, self._on_death, self._decoding)
 
-    def _decoding(self) -> bool:
-        return bool(self.cpu.running(Priority.BULK) or self.cpu.waiting(Priority.BULK))
+    def _decoding(self) -> int:
+        return min(self.cpu.threads, self.cpu.running(Priority.BULK) + self.cpu.waiting(Priority.BULK))
 
     def remove(self, model: Embedder | Reranker) -> None:
         """Ends it; what still waits fails with Unavailable."""
@@ -126,13 +126,13 @@ class Device:
         cost: int,
         metrics: Metrics,
         on_death: Callable[[str], object],
-        decoding: Callable[[], bool],
+        decoding: Callable[[], int],
     ) -> None:
         self.pace = Pace()
         self.runs: list[tuple[Shape, float]] | None = []  # of the batches before its pace was learnt
         self._model = model
         self._cores = usable_cores()
-        self._decoding = decoding  # of inserts, on threads that are nice
+        self._decoding = decoding  # how many threads do, of inserts
         self._computed, self._padding = (metrics.tokens.labels(label, each) for each in ("input", "padding"))
         self.stage: Stage[Prepared, Answer] = Stage(
             model.info.kind,
@@ -162,13 +162,14 @@ class Device:
         return answers
 
     def _threads(self, size: Size) -> int:
-        """For each operation of this batch on the CPU."""
-        if self.runs is None and self.pace.more(size.shape) < ONE_THREAD_SECONDS:
+        """For each operation of this batch on the CPU; called by the one thread of the stage, which runs it."""
+        if self.runs is None and self.pace.more(size.shape) * self._cores < ONE_THREAD_SECONDS:
             return 1
+        if not self.stage.running(Priority.QUERY):
+            return self._cores
         # while inserts wait for the device, the next one to be decoded may come at any moment
-        if self.stage.running(Priority.QUERY) and (self._decoding() or self.stage.waiting(Priority.BULK)):
-            return max(1, self._cores // 2)
-        return self._cores
+        decoding = max(self._decoding(), min(1, self.stage.waiting(Priority.BULK)))
+        return max(1, self._cores // 2, self._cores - decoding)
 
 
 def size_of(prepared: Prepared) -> Size:

@@ -37,9 +37,10 @@ class Case:
     wanted: Mapping[str, float] = field(default_factory=dict)
 
     def documents(self) -> list[Any]:
+        lengths = random.Random(next(content.numbers))
         makers: dict[str, Callable[[], Any]] = {
             "texts": lambda: content.text(WORDS),
-            "texts of any length": lambda: content.text(random.randint(SHORTEST, LONGEST)),
+            "texts of any length": lambda: content.text(lengths.randint(SHORTEST, LONGEST)),
             "images": lambda: content.photograph(*self.size),
             "video": lambda: content.clip(*self.size),
         }

@@ -227,9 +227,9 @@ def test_what_is_not_filled_up_shares_batches_whatever_its_length() -> None:
 def test_a_long_request_is_cut_while_others_wait_and_not_when_it_is_alone() -> None:
     work = Work(1.0)
     own = [job(str(n), 0.0, work=work) for n in range(60)]
-    pace = paced(fixed=0.019)  # so that 34 of 10 ms are worth a batch
+    pace = paced(fixed=0.019)  # so that 36 of 10 ms are worth a batch
     alone = queue_of(*own, pace=pace)
-    assert len(taken(alone)) == 34
+    assert len(taken(alone)) == 36
     alone.put(job("other", 0.0, work=Work(2.0), group="other"))
     assert pace.seconds((1, len(taken(alone)), 0)) <= QUANTUM_SECONDS + 1e-6
 
@@ -246,31 +246,38 @@ def test_a_short_request_is_not_cut_though_others_wait() -> None:
 def test_inserts_are_cut_while_queries_come() -> None:
     pace = paced(fixed=0.019)
     queue = queue_of(*(job(str(n), 0.0, bulk=True) for n in range(80)), pace=pace)
-    assert len(taken(queue, 0.0)) == 34
+    assert len(taken(queue, 0.0)) == 36
     queue.put(job("query", 1.0))
     assert taken(queue, 1.0) == ["query"]
     assert len(taken(queue, 1.0)) == 3
-    assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 34
+    assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 36
 
 
 def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one() -> None:
     queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(2)), pace=paced(token=1.0))
     assert queue.hold(0.0) == 0.0  # nobody searches
+    queue.put(job("query", 0.5))
+    assert taken(queue, 0.5) == ["query"]
+    queue.ended(Priority.QUERY, 0.6)
+    assert queue.hold(0.6) == 0.0  # the first of all may be the only one
+    assert taken(queue, 0.6) == ["insert 0"]
+    queue.put(job("insert 2", 0.6, bulk=True))
     for turn in range(QUERIES_IN_A_ROW):
-        now = 1.0 + turn
+        now = 0.61 + turn * NEXT_QUERY_SECONDS * 0.9
         queue.put(job("query", now))
         assert queue.hold(now) == 0.0
         assert taken(queue, now) == ["query"]
         queue.ended(Priority.QUERY, now)
         held = 0.0 if turn == QUERIES_IN_A_ROW - 1 else NEXT_QUERY_SECONDS / 2
         assert queue.hold(now + NEXT_QUERY_SECONDS / 2) == pytest.approx(held)
-    assert taken(queue, 5.0) == ["insert 0"]
-    queue.ended(Priority.BULK, 5.0)
-    queue.put(job("query", 5.0))
-    assert taken(queue, 5.0) == ["query"]
-    queue.ended(Priority.QUERY, 5.0)
-    assert queue.hold(5.0) == pytest.approx(NEXT_QUERY_SECONDS)
-    assert queue.hold(5.0 + NEXT_QUERY_SECONDS) == 0.0
+    assert taken(queue, now) == ["insert 1"]
+    queue.put(job("query", now))
+    assert taken(queue, now) == ["query"]
+    queue.ended(Priority.QUERY, now)
+    assert queue.hold(now) == pytest.approx(NEXT_QUERY_SECONDS)
+    assert queue.hold(now + NEXT_QUERY_SECONDS) == 0.0
+    assert taken(queue, now + 1.0) == ["insert 2"]
+    assert queue.hold(now) == 0.0  # nothing to hold
 
 
 def test_threads_that_take_one_job_each_are_not_held() -> None:
@@ -293,7 +300,7 @@ def test_a_query_shares_its_batch_only_as_far_as_that_is_worth_the_fixed_costs()
 def test_queries_that_are_done_by_a_batch_share_it_though_it_is_longer_than_a_quantum() -> None:
     pace = paced(fixed=0.02, token=0.015)
     queue = queue_of(*(job(str(n), 0.0, work=Work(0.015)) for n in range(40)), pace=pace)
-    assert len(taken(queue)) == 24
+    assert len(taken(queue)) == 25
     queue = queue_of(*(job(str(n), 0.0, work=Work(0.5)) for n in range(16)), pace=pace)
     assert len(taken(queue)) == 2
 

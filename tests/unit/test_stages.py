@@ -20,6 +20,7 @@ from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.pace import Pace
 from weaviate_prism.scheduler import DeviceLost, Job, ticket
 from weaviate_prism.stage import Stage, all_done
 from weaviate_prism.stages import ONE_THREAD_SECONDS, Device
@@ -240,9 +241,9 @@ def test_only_threads_that_take_inserts_are_nice() -> None:
     stage.close()
 
 
-def test_a_short_batch_has_one_thread_and_a_query_beside_inserts_half_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "usable_cores", lambda: 4)
-    decoding, given = False, queue.SimpleQueue[int]()
+    decoding, given = 0, queue.SimpleQueue[int]()
     inserts = threading.Event()
     inserts.set()
 
@@ -265,10 +266,11 @@ def test_a_short_batch_has_one_thread_and_a_query_beside_inserts_half_of_them(mo
         device.pace.parts = np.array([0.0, 0.0, seconds, 0.0])
         return threads(1)
 
-    assert [threads_for(seconds) for seconds in (ONE_THREAD_SECONDS * 0.9, ONE_THREAD_SECONDS * 1.1)] == [1, 4]
-    decoding = True
-    assert threads_for(1.0) == 2
-    decoding = False
+    assert [threads_for(seconds) for seconds in (ONE_THREAD_SECONDS / 4.4, ONE_THREAD_SECONDS / 3.6)] == [1, 4]
+    left = []
+    for decoding in (1, 2, 9, 0):
+        left.append(threads_for(1.0))
+    assert left == [3, 2, 2, 4]
     inserts.clear()
     bulk = [device.stage.submit(Prepared(None, 1000), ticket(Priority.BULK, FAR)) for _ in range(2)]
     assert given.get(timeout=5) == 4
@@ -277,8 +279,26 @@ def test_a_short_batch_has_one_thread_and_a_query_beside_inserts_half_of_them(mo
     inserts.set()
     for future in (*bulk, query):
         future.result(5)
-    assert [given.get(), given.get()] == [2, 4]  # the query, while another insert waits
+    assert [given.get(), given.get()] == [3, 4]  # the query, while another insert waits
     device.stage.close()
+
+
+def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert() -> None:
+    order: list[str] = []
+
+    def run(batch: Sequence[str]) -> list[str]:
+        order.extend(batch)
+        return upper(batch)
+
+    stage: Stage[str, str] = Stage("device", run, metrics=Metrics(), limits=Limits(100, Pace()))
+    for query in ("q1", "q2"):
+        stage.submit(query, ticket(Priority.QUERY, FAR)).result(5)
+    insert = stage.submit("insert", ticket(Priority.BULK, FAR))
+    assert stage.submit("q3", ticket(Priority.QUERY, FAR)).result(5) == "Q3"
+    assert insert.result(5) == "INSERT"  # though no other query comes
+    assert order == ["q1", "q2", "q3", "insert"]
+    assert stage.running(Priority.QUERY) == stage.running(Priority.BULK) == 0
+    stage.close()
 
 
 def test_only_devices_count_their_batches() -> None:

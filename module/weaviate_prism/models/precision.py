@@ -70,7 +70,7 @@ def in_precision(
         except Coarse as error:
             reason = f"against float32 {error}"
         _free()
-    taken = torch.bfloat16 if wanted == "bfloat16" or not room else torch.float32
+    taken = torch.float32 if room else torch.bfloat16
     log.warning("%s: bfloat16 is not proved, and %s is taken: %s", name, taken, reason)
     return made(taken, note=f"bfloat16 is not proved: {reason}")
 

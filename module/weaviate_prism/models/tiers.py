@@ -174,7 +174,7 @@ def fastest(
         obeyed: bfloat16 is asked for, however coarse: a way may be about as far off as the standard one.
 
     Raises:
-        Coarse: not even the standard way answers as the reference.
+        Coarse: not even the standard way answers as the reference, and bfloat16 is not asked for.
     """
     info = standard.info
     expected = functools.cache(lambda: answers(standard) if reference is None else reference)
@@ -184,7 +184,8 @@ def fastest(
         try:
             model = make()
             off, figure = difference(expected(), answers(model), info)
-            most = max(1.0, HARDLY_WORSE * of_standard()[0]) if obeyed and not off <= 1 else 1.0
+            coarse = obeyed and reference is not None and not off <= 1
+            most = max(1.0, HARDLY_WORSE * of_standard()[0]) if coarse else 1.0
         except NotApplicable as error:
             log.info("%s: not computed the way of %s: %s", info.name, name, error)
             continue
