@@ -12,7 +12,7 @@ from weaviate_prism.pace import Pace, Shape
 
 # Of what a batch computes, at most so much is padding.
 MOST_PADDING = 0.15
-# Nobody who overtakes waits longer than this for the batch that runs.
+# Who overtakes waits no longer than this for the batch that runs, unless fixed costs alone are as much.
 QUANTUM_SECONDS = 0.05
 # A batch is worth its fixed costs where it takes so many times as long; and though somebody waits, twice as long: a
 # model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch. What is left of a request is not cut for

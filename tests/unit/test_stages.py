@@ -243,7 +243,7 @@ def test_only_threads_that_take_inserts_are_nice() -> None:
 
 def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "usable_cores", lambda: 4)
-    decoding, given = 0, queue.SimpleQueue[int]()
+    decoding, given = [0], queue.SimpleQueue[int]()
     inserts = threading.Event()
     inserts.set()
 
@@ -253,7 +253,7 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
         return np.ones((len(batch), 1), np.float32)
 
     model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder"), forward=forward)
-    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: decoding)
+    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: decoding[0])
 
     def threads(tokens: int) -> int:
         device.stage.submit(Prepared(None, tokens), ticket(Priority.QUERY, FAR)).result(5)
@@ -267,10 +267,8 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
         return threads(1)
 
     assert [threads_for(seconds) for seconds in (ONE_THREAD_SECONDS / 4.4, ONE_THREAD_SECONDS / 3.6)] == [1, 4]
-    left = []
-    for decoding in (1, 2, 9, 0):
-        left.append(threads_for(1.0))
-    assert left == [3, 2, 2, 4]
+    for decoding[0], left in ((1, 3), (2, 2), (9, 2), (0, 4)):
+        assert threads_for(1.0) == left
     inserts.clear()
     bulk = [device.stage.submit(Prepared(None, 1000), ticket(Priority.BULK, FAR)) for _ in range(2)]
     assert given.get(timeout=5) == 4

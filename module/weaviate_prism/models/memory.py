@@ -17,7 +17,7 @@ from weaviate_prism.models.base import NoRoomError
 
 log = logging.getLogger(__name__)
 
-# Activations, buffers and fragments; a batch is small beside the weights.
+# Activations, buffers and fragments; of a model that may not fit, a batch is small beside the weights.
 BESIDES_WEIGHTS = 1.2
 
 MEMINFO = Path("/proc/meminfo")
