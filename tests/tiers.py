@@ -17,7 +17,7 @@ M = TypeVar("M")
 def loaded_the_standard_way() -> Iterator[None]:
     """Models that are loaded inside are computed by Sentence Transformers."""
 
-    def none_faster(standard: M, *_: object) -> M:
+    def none_faster(standard: M, *_: object, **__: object) -> M:
         return standard
 
     with pytest.MonkeyPatch.context() as patch:
