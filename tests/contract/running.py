@@ -62,6 +62,10 @@ class InProcess:
         await self._end.wait()
         await self.service.drain()
 
+    def tasks(self) -> int:
+        """How many are on their way in the service, those of requests that are being called off included."""
+        return len(asyncio.all_tasks(self._loop))
+
     def metric(self, name: str, **labels: str) -> float:
         return self.service.engine.metrics.registry.get_sample_value(name, labels) or 0.0
 

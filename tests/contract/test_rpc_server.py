@@ -156,6 +156,8 @@ def test_a_cancelled_call_costs_the_next_one_nothing(monkeypatch: pytest.MonkeyP
     with InProcess(batch_cost=64) as running:
         cancelled, seen = held_up(monkeypatch)
         stub = pb_grpc.VectorizerStub(running.channel)
+        assert info(running).ready
+        idle = running.tasks()
         calls = [
             stub.Vectorize.future(request(*(item(text(f"{call} {number}")) for number in range(20))))
             for call in range(100)
@@ -164,6 +166,7 @@ def test_a_cancelled_call_costs_the_next_one_nothing(monkeypatch: pytest.MonkeyP
         for call in calls:
             call.cancel()
         until(lambda: running.metric("prism_requests_total", door="grpc Vectorize", outcome="cancelled") == 100)
+        until(lambda: running.tasks() <= idle)  # work that equal requests could share ends a moment after them
         cancelled.set()
         stub.Vectorize(request(item(text("next")), task=pb.TASK_QUERY))
     assert sum(seen) <= 64  # what the model was at when the calls were cancelled, and the next one; not 2,000
