@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
 
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, Overloaded, PrismError, check_limit
 from weaviate_prism.metrics import Metrics
 
+S = TypeVar("S")
 T = TypeVar("T")
-
-# Pieces of work of one request that start in one turn of the event loop, each within 1 ms.
-TASKS_AT_ONCE = 8
 
 
 @contextlib.asynccontextmanager
@@ -73,26 +70,26 @@ class Admission:
         finally:
             self._in_flight -= count
 
-    async def answer_all(self, work: Iterable[Coroutine[Any, Any, T]], deadline: float) -> list[T | PrismError]:
-        """Runs the work of one request, once it is admitted, side by side; each failure stays in its place."""
-        work = iter(work)
-        begun = list(itertools.islice(work, 2))
-        if len(begun) == 1:  # such as a query: a task of its own would be another turn of the loop
-            return [await self._answer(begun[0], deadline)]
-        answers = []
-        async with asyncio.TaskGroup() as group:
-            for number, one in enumerate(itertools.chain(begun, work), 1):
-                answers.append(group.create_task(self._answer(one, deadline)))
-                if number % TASKS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-        return [answer.result() for answer in answers]
+    async def answer_all(
+        self, units: Sequence[S], answer: Callable[[S], Awaitable[T]], deadline: float
+    ) -> list[T | PrismError]:
+        """The answer of each unit of one request, once it is admitted; side by side, each failure in its place."""
 
-    async def _answer(self, work: Coroutine[Any, Any, T], deadline: float) -> T | PrismError:
-        try:
-            async with until_deadline(deadline, "before the model was done"):
-                return await work
-        except PrismError as error:
-            return error.bare()  # its frames may hold what others wait for
+        async def answered(unit: S) -> T | PrismError:
+            try:
+                async with until_deadline(deadline, "before the model was done"):
+                    return await answer(unit)
+            except PrismError as error:
+                return error.bare()  # its frames may hold what others wait for
+
+        if len(units) == 1:  # such as a query: a task of its own would be another turn of the loop
+            return [await answered(units[0])]
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            for unit in units:
+                tasks.append(group.create_task(answered(unit)))
+                await asyncio.sleep(0)  # a turn of the loop for each: they begin with up to 1 ms of work
+        return [task.result() for task in tasks]
 
     def counted(self, results: list[T | PrismError]) -> list[T | PrismError]:
         """The same results; their errors are in the metrics."""

@@ -93,8 +93,9 @@ class Reranking:
             async with self._query(query, request) as read:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 units = units_of((each, TOGETHER if read.unpatched else weight_of(each)) for each in documents)
-                work = (self._of_unit(read, unit, request) for unit in units)
-                answers = await self._admission.answer_all(work, deadline=request.ticket.deadline)
+                answers = await self._admission.answer_all(
+                    units, lambda unit: self._of_unit(read, unit, request), request.ticket.deadline
+                )
         scores = self._admission.counted(
             [
                 score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -16,10 +17,12 @@ from contract.clients import OPENERS, Open
 from contract.running import InProcess, recorded
 from contract.samples import clip, picture
 from contract.test_rpc_vectorize import data, item, request, rows, text
+from weaviate_prism import catalog
 from weaviate_prism.client import Input, ItemsFailed, PrismClient, Ranked
 from weaviate_prism.client.encoding import Encoding
 from weaviate_prism.errors import Internal, InvalidInput, NotFound, Overloaded, TooLarge, Unsupported
 from weaviate_prism.models.fake import FAIL, NAN
+from weaviate_prism.models.registry import load_model
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
 from weaviate_prism.values import LOWEST_SCORE, Fusion, Priority, Target, Task
@@ -153,6 +156,19 @@ def test_the_service_tells_its_models_and_limits(prism: Any) -> None:
         assert model.supports(("image", "text"))
         assert not model.supports("audio")
         assert not model.supports(("image", "audio"))
+
+
+def test_the_service_tells_how_its_models_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*args: Any) -> Any:
+        model = load_model(*args)
+        model.info = replace(model.info, tier=f"{model.info.kind}'s own", dtype_note="no bfloat16 here")
+        return model
+
+    monkeypatch.setattr(catalog, "load_model", load)
+    with InProcess() as running, PrismClient(running.grpc_address) as client:
+        models = {model.kind: model for model in client.info().models}
+    assert {kind: model.tier for kind, model in models.items()} == {kind: f"{kind}'s own" for kind in models}
+    assert [model.dtype_note for model in models.values()] == ["no bfloat16 here"] * 2
 
 
 def test_failed_inputs_are_all_named_beside_the_results_of_the_others(prism: Any, tmp_path: Path) -> None:

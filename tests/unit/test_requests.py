@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 
-from weaviate_prism.errors import Internal, NotFound
+from weaviate_prism.errors import DeadlineExceeded, Internal, NotFound, Overloaded, PrismError
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.server.requests import DisconnectError, Requests, first
+from weaviate_prism.server import requests as requests_module
+from weaviate_prism.server.requests import TELL_SECONDS, DisconnectError, Requests, first
 
 
 async def forever() -> NoReturn:
@@ -59,3 +61,26 @@ async def test_every_end_of_a_request_is_counted(
     await requests.idle()
     labels = {"door": "door", "outcome": outcome}
     assert metrics.registry.get_sample_value("prism_requests_total", labels) == 1
+
+
+def test_of_refusals_that_no_client_is_to_blame_for_one_in_a_while_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(requests_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    requests = Requests(Metrics())
+
+    def told(error: PrismError) -> list[str]:
+        caplog.clear()
+        with pytest.raises(type(error)), requests.one("door"):
+            raise error
+        return [record.getMessage() for record in caplog.records]
+
+    (message,) = told(Overloaded("full"))
+    assert message.startswith("door: full; ")
+    assert told(Overloaded("full")) == []
+    assert len(told(DeadlineExceeded("late"))) == 1  # each kind by itself
+    assert told(NotFound("no such model")) == []
+    now[0] = TELL_SECONDS + 0.1
+    requests.refused("door", Overloaded("still full"))
+    assert [record.getMessage()[:16] for record in caplog.records] == ["door: still full"]

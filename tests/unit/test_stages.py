@@ -163,11 +163,13 @@ def test_deadlines_and_departures_are_counted() -> None:
     late = gate.stage.submit("late", ticket(Priority.QUERY, 0.0))
     gone = gate.stage.submit("gone", ticket(Priority.QUERY, FAR))
     last = gate.stage.submit("last", ticket(Priority.BULK, FAR))
+    given_up = gate.stage.submit("given up", ticket(Priority.QUERY, 0.0))  # by a caller who knew the deadline, too
     gone.cancel()
+    given_up.cancel()
     gate.opened.set()
     assert isinstance(late.exception(5), DeadlineExceeded)
     assert last.result(5) == "LAST"
-    assert gate.counted("prism_dropped_total", reason="deadline") == 1
+    assert gate.counted("prism_dropped_total", reason="deadline") == 2
     assert gate.counted("prism_dropped_total", reason="caller_gone") == 1
     gate.stage.close()
 

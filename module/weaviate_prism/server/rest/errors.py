@@ -52,10 +52,10 @@ def complete(results: Mapping[str, T | PrismError]) -> dict[str, T]:
 
 def combined(bad: Mapping[str, PrismError]) -> PrismError:
     worst = max(bad.values(), key=lambda error: STATUS[type(error)])
-    names: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for name, error in bad.items():
-        names.setdefault(error.message, []).append(name)
-    return type(worst)(joined([type(worst)(message).about(listed(of)).message for message, of in names.items()]))
+        alike.setdefault(error.message, []).append(name)
+    return type(worst)(joined([PrismError(message).about(listed(names)).message for message, names in alike.items()]))
 
 
 def listed(names: Sequence[str]) -> str:
