@@ -10,13 +10,14 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 from weaviate_prism.batching import SHORT, Limits, Size
+from weaviate_prism.returning import Returning
 from weaviate_prism.values import Priority
 
 P = TypeVar("P")
@@ -139,6 +140,7 @@ class JobQueue(Generic[P, R]):
         self._last_query = self._query_ended = float("-inf")
         self._in_a_row = 0  # batches of queries since the last one of inserts
         self._in_train = False  # whether the last query came as soon as the one before was answered
+        self._returning = {priority: Returning() for priority in Priority}
 
     def __len__(self) -> int:
         return sum(self._counts.values())
@@ -159,20 +161,27 @@ class JobQueue(Generic[P, R]):
         if job.ticket.priority is Priority.QUERY:
             self._in_train = job.queued <= self._query_ended + NEXT_QUERY_SECONDS
             self._last_query = max(self._last_query, job.queued)
+        if self.limits.pace is not None:
+            self._returning[job.ticket.priority].asked(job.queued, self.limits.pace.fixed)
         self._rank(job.ticket.priority, waiting)
 
     def hold(self, now: float) -> float:
-        """Seconds to wait for the next query, though inserts could be taken. Not for those who take one job each."""
-        if self.limits.pace is None or self._counts[Priority.QUERY] or not self._counts[Priority.BULK]:
+        """Seconds to wait for others, though there is something to be taken. Not for those who take one job each."""
+        if self.limits.pace is None or not len(self):
             return 0.0
-        if not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
-            return 0.0
-        return max(0.0, self._query_ended + NEXT_QUERY_SECONDS - now)
+        first = Priority.QUERY if self._counts[Priority.QUERY] else Priority.BULK
+        awaited = self._returning[first].awaited(self._counts[first], self.limits.pace.fixed, now)
+        if first is Priority.QUERY or not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
+            return awaited
+        return max(awaited, self._query_ended + NEXT_QUERY_SECONDS - now)
 
-    def ended(self, priority: Priority, now: float) -> None:
-        """A batch has been run."""
+    def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
+        """It has been run."""
+        priority = batch[0].ticket.priority
         if priority is Priority.QUERY:
             self._query_ended = now
+        answered = sum((priority, job.ticket.work) not in self._works for job in batch)
+        self._returning[priority].ended(answered, self._counts[priority], now)
 
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)

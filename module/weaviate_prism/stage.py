@@ -145,7 +145,7 @@ class Stage(Generic[P, R]):
         finally:
             with self._wake:
                 self._running[batch[0].ticket.priority] -= 1
-                self._queue.ended(batch[0].ticket.priority, self._clock())
+                self._queue.ended(batch, self._clock())
                 if queries_only:
                     self._free_for_queries += 1
         return True

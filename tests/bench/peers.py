@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.models import directory
 from servers import Content, Prism
 from weaviate_prism.config import Settings
 from weaviate_prism.media import MediaDecoder
+from weaviate_prism.scheduler import QUERIES_EXPECTED_SECONDS
 
 Start = Callable[[list[Any]], Callable[[], Any]]
 
@@ -65,10 +67,11 @@ def by_http(prism: Prism, kind: str, at_once: int) -> Start:
 
 
 def by_rpc(prism: Prism, at_once: int) -> Start:
-    """One object a request."""
+    """One object a request. A text alone is a query by HTTP, and for a while inserts leave room for more of these."""
 
     def start(contents: list[Content]) -> Callable[[], Any]:
         requests = [rpc_object(content) for content in contents]
+        time.sleep(QUERIES_EXPECTED_SECONDS)
         return lambda: drive(rpc(prism.grpc_address), requests, at_once)
 
     return start

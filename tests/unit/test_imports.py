@@ -24,7 +24,7 @@ LAYERS = (
     ("intake",),
     ("ahead", "backlog", "cache", "vision_cache", "media", "video", "room", "stage", "store", "models", "bundled"),
     ("scheduler",),
-    ("batching",),
+    ("batching", "returning"),
     ("pace",),
     ("client",),
     ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),

@@ -63,6 +63,13 @@ def taken(queue: JobQueue[str, str], now: float = 0.0) -> list[str]:
     return [one.payload for one in queue.take(now)[0]]
 
 
+def run(queue: JobQueue[str, str], began: float, ended: float) -> list[str]:
+    """A batch, by the device."""
+    batch, _ = queue.take(began)
+    queue.ended(batch, ended)
+    return [one.payload for one in batch]
+
+
 def all_taken(queue: JobQueue[str, str], now: float = 0.0) -> list[list[str]]:
     batches = []
     while len(queue):
@@ -257,8 +264,7 @@ def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one()
     queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(2)), pace=paced(token=1.0))
     assert queue.hold(0.0) == 0.0  # nobody searches
     queue.put(job("query", 0.5))
-    assert taken(queue, 0.5) == ["query"]
-    queue.ended(Priority.QUERY, 0.6)
+    assert run(queue, 0.5, 0.6) == ["query"]
     assert queue.hold(0.6) == 0.0  # the first of all may be the only one
     assert taken(queue, 0.6) == ["insert 0"]
     queue.put(job("insert 2", 0.6, bulk=True))
@@ -266,14 +272,12 @@ def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one()
         now = 0.61 + turn * NEXT_QUERY_SECONDS * 0.9
         queue.put(job("query", now))
         assert queue.hold(now) == 0.0
-        assert taken(queue, now) == ["query"]
-        queue.ended(Priority.QUERY, now)
+        assert run(queue, now, now) == ["query"]
         held = 0.0 if turn == QUERIES_IN_A_ROW - 1 else NEXT_QUERY_SECONDS / 2
         assert queue.hold(now + NEXT_QUERY_SECONDS / 2) == pytest.approx(held)
     assert taken(queue, now) == ["insert 1"]
     queue.put(job("query", now))
-    assert taken(queue, now) == ["query"]
-    queue.ended(Priority.QUERY, now)
+    assert run(queue, now, now) == ["query"]
     assert queue.hold(now) == pytest.approx(NEXT_QUERY_SECONDS)
     assert queue.hold(now + NEXT_QUERY_SECONDS) == 0.0
     assert taken(queue, now + 1.0) == ["insert 2"]
@@ -282,9 +286,54 @@ def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one()
 
 def test_threads_that_take_one_job_each_are_not_held() -> None:
     queue = queue_of(job("query", 0.0), job("insert", 0.0, bulk=True))
-    assert taken(queue) == ["query"]
-    queue.ended(Priority.QUERY, 0.0)
+    assert run(queue, 0.0, 0.0) == ["query"]
     assert queue.hold(0.0) == 0.0
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_who_was_left_out_of_a_batch_waits_for_those_that_it_answered_if_they_are_known_to_return(bulk: bool) -> None:
+    queue = queue_of(job("a", 0.0, bulk=bulk), job("b", 0.0, bulk=bulk), pace=paced(fixed=0.1))
+    assert run(queue, 0.0, 1.0) == ["a", "b"]
+    queue.put(job("c", 1.0, bulk=bulk))
+    assert queue.hold(1.0) == 0.0  # nobody is known to return
+    batch, _ = queue.take(1.0)
+    for name, arrived in (("a", 1.01), ("b", 1.09)):
+        queue.put(job(name, arrived, bulk=bulk))
+    queue.ended(batch, 2.0)
+    assert queue.hold(2.0) == 0.0  # more wait than may return
+    batch, _ = queue.take(2.0)
+    queue.put(job("c", 2.02, bulk=bulk))
+    queue.ended(batch, 3.0)
+    assert queue.hold(3.04) == pytest.approx(0.06)
+    queue.put(job("a", 3.05, bulk=bulk))
+    assert queue.hold(3.05) == pytest.approx(0.05)
+    queue.put(job("b", 3.06, bulk=bulk))
+    assert queue.hold(3.06) == 0.0  # all are there
+    assert run(queue, 3.06, 4.0) == ["c", "a", "b"]
+    queue.put(job("a", 4.5, bulk=bulk))
+    assert queue.hold(4.5) == 0.0  # the others come no more, or late
+    assert run(queue, 4.5, 5.0) == ["a"]
+    queue.put(job("a", 5.01, bulk=bulk))
+    assert queue.hold(5.01) == 0.0  # who comes alone waits for nobody
+
+
+def test_parts_of_a_search_wait_for_nobody_and_a_query_waits_for_no_insert() -> None:
+    search = Work(1.0)
+    parts = [job(f"part {n}", 0.0, work=search) for n in range(3)]
+    queue = queue_of(*parts, cost=1, pace=paced(fixed=0.1))
+    for now in (0.0, 1.0, 2.0):
+        queue.put(job(f"insert {now}", now, bulk=True))
+        assert queue.hold(now) == 0.0
+        assert run(queue, now, now)[0].startswith("part")
+    queue = queue_of(job("insert", 0.0, bulk=True), pace=paced(fixed=0.1))
+    for now in (0.0, 0.1):
+        batch, _ = queue.take(now)
+        queue.put(job(f"insert at {now}", now + 0.1, bulk=True))
+        queue.ended(batch, now + 0.1)
+    assert queue.hold(0.2) == pytest.approx(0.1)
+    queue.put(job("query", 0.2))
+    assert queue.hold(0.2) == 0.0
+    assert taken(queue, 0.2) == ["query"]
 
 
 def test_where_fixed_costs_are_more_than_a_quantum_batches_are_still_worth_them() -> None:
