@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class Returning:
-    """Of the jobs of one priority on one device. Who is answered may `return` within the fixed costs of a batch."""
+    """Of the works of one priority on one device. Who is answered may `return` within the fixed costs of a batch."""
 
     def __init__(self) -> None:
         self._ended = float("-inf")  # when the last batch did
@@ -18,7 +18,7 @@ class Returning:
         self._do_return = False  # whether most of those answered before did
 
     def asked(self, now: float, fixed: float) -> None:
-        """One more job is there."""
+        """One more is there."""
         self._returned += now <= self._ended + fixed
 
     def ended(self, answered: int, waiting: int, now: float) -> None:

@@ -130,7 +130,7 @@ class JobQueue(Generic[P, R]):
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._works: dict[tuple[Priority, Work], _Waiting[P, R]] = {}
+        self._works: dict[Priority, dict[Work, _Waiting[P, R]]] = {priority: {} for priority in Priority}
         self._heaps: dict[Priority, list[tuple[tuple[float, float], int, _Waiting[P, R]]]] = {p: [] for p in Priority}
         self._all: _Lines[P, R] = _Lines()
         self._arrivals: deque[_Place[P, R]] = deque()
@@ -151,9 +151,11 @@ class JobQueue(Generic[P, R]):
 
     def put(self, job: Job[P, R]) -> None:
         place, kind = _Place(job), _kind(job)
-        key = (job.ticket.priority, job.ticket.work)
-        if (waiting := self._works.get(key)) is None:
-            waiting = self._works[key] = _Waiting(job.ticket.work, job.ticket.arrived)
+        works, work = self._works[job.ticket.priority], job.ticket.work
+        if (waiting := works.get(work)) is None:
+            waiting = works[work] = _Waiting(work, job.ticket.arrived)
+            if self.limits.pace is not None:
+                self._returning[job.ticket.priority].asked(job.queued, self.limits.pace.fixed)
         waiting.put(place, kind)
         self._all.put(place, kind)
         self._arrivals.append(place)
@@ -161,8 +163,6 @@ class JobQueue(Generic[P, R]):
         if job.ticket.priority is Priority.QUERY:
             self._in_train = job.queued <= self._query_ended + NEXT_QUERY_SECONDS
             self._last_query = max(self._last_query, job.queued)
-        if self.limits.pace is not None:
-            self._returning[job.ticket.priority].asked(job.queued, self.limits.pace.fixed)
         self._rank(job.ticket.priority, waiting)
 
     def hold(self, now: float) -> float:
@@ -170,7 +170,7 @@ class JobQueue(Generic[P, R]):
         if self.limits.pace is None or not len(self):
             return 0.0
         first = Priority.QUERY if self._counts[Priority.QUERY] else Priority.BULK
-        awaited = self._returning[first].awaited(self._counts[first], self.limits.pace.fixed, now)
+        awaited = self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
         if first is Priority.QUERY or not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
             return awaited
         return max(awaited, self._query_ended + NEXT_QUERY_SECONDS - now)
@@ -180,8 +180,9 @@ class JobQueue(Generic[P, R]):
         priority = batch[0].ticket.priority
         if priority is Priority.QUERY:
             self._query_ended = now
-        answered = sum((priority, job.ticket.work) not in self._works for job in batch)
-        self._returning[priority].ended(answered, self._counts[priority], now)
+        waiting = self._works[priority]
+        answered = {job.ticket.work for job in batch} - waiting.keys()
+        self._returning[priority].ended(len(answered), len(waiting), now)
 
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)
@@ -198,10 +199,10 @@ class JobQueue(Generic[P, R]):
         if batch:
             leader = batch[0].ticket
             self._in_a_row = self._in_a_row + 1 if leader.priority is Priority.QUERY else 0
-            key = (leader.priority, leader.work)
-            size = self._fill(batch, late, self._works.get(key), batch[0].size, now)
+            works = self._works[leader.priority]
+            size = self._fill(batch, late, works.get(leader.work), batch[0].size, now)
             self._fill(batch, late, self._all, size, now)
-            if (rest := self._works.get(key)) is not None:
+            if (rest := works.get(leader.work)) is not None:
                 self._rank(leader.priority, rest)
         if not len(self):
             self._forget()
@@ -220,7 +221,8 @@ class JobQueue(Generic[P, R]):
 
     def _forget(self) -> None:
         """Nothing waits: what is left in the lines and heaps is outdated, and may keep what has ended."""
-        self._works.clear()
+        for works in self._works.values():
+            works.clear()
         self._arrivals.clear()
         self._all = _Lines()
         for heap in self._heaps.values():
@@ -286,7 +288,8 @@ class JobQueue(Generic[P, R]):
         """Whether somebody waits behind the batch who is not in it; inserts leave room for the next query, too."""
         if leader.ticket.priority is Priority.BULK:
             return now < self._last_query + QUERIES_EXPECTED_SECONDS
-        return any(work is not leader.ticket.work for _, work in itertools.islice(self._works, 2))
+        waiting = (work for works in self._works.values() for work in itertools.islice(works, 2))
+        return any(work is not leader.ticket.work for work in waiting)
 
     def _done_by_it(self, job: Job[P, R], *, guests: bool) -> bool:
         """Whether the batch does about all that is left of the job's work, such as the one text of a query, or the few
@@ -302,9 +305,9 @@ class JobQueue(Generic[P, R]):
         job, place.job = place.job, None
         assert job is not None
         self._counts[job.ticket.priority] -= 1
-        key = (job.ticket.priority, job.ticket.work)
-        if self._works[key].any() is None:
-            del self._works[key]
+        works = self._works[job.ticket.priority]
+        if works[job.ticket.work].any() is None:
+            del works[job.ticket.work]
         wanted = job.future.set_running_or_notify_cancel()
         if job.ticket.deadline <= now:
             late.append(job)  # who waited for it may have given it up just then

@@ -20,6 +20,7 @@ from weaviate_prism.cores import usable_cores
 # What stands in columns of its own; all else are figures.
 WORDS = ("bench", "what", "model", "dtype", "tier", "cache")
 COLUMNS = (*WORDS, "ratio", "wanted")
+LEGEND = "ratio: as the bench's file says at its top; _s: seconds, _ms: milliseconds, _mb: million bytes, p50: median"
 WIDTH = 200
 PACKAGES = ("torch", "transformers", "sentence-transformers")
 
@@ -55,7 +56,7 @@ def _rounded(value: Any) -> Any:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """One row each; figures, ratios and what is wanted as lines of name and number."""
-    shown = Table(show_lines=True)
+    shown = Table(show_lines=True, caption=LEGEND)
     for column in (*WORDS, "figures", "ratio", "wanted"):
         shown.add_column(column, overflow="fold")
     for row in rows:

@@ -325,6 +325,13 @@ def test_parts_of_a_search_wait_for_nobody_and_a_query_waits_for_no_insert() -> 
         queue.put(job(f"insert {now}", now, bulk=True))
         assert queue.hold(now) == 0.0
         assert run(queue, now, now)[0].startswith("part")
+    queue = queue_of(pace=paced(fixed=0.1))
+    for now, count in ((3.0, 5), (3.1, 5), (3.2, 2)):  # whoever searches alone, for fewer documents than before
+        search = Work(1.0)
+        for part in range(count):
+            queue.put(job(f"part {part}", now, work=search))
+        assert queue.hold(now) == 0.0
+        assert len(run(queue, now, now + 0.05)) == count
     queue = queue_of(job("insert", 0.0, bulk=True), pace=paced(fixed=0.1))
     for now in (0.0, 0.1):
         batch, _ = queue.take(now)

@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -176,48 +176,64 @@ def fastest(
     Raises:
         Coarse: not even the standard way answers as the reference, and bfloat16 is not asked for.
     """
-    info = standard.info
     expected = functools.cache(lambda: answers(standard) if reference is None else reference)
-    of_standard = functools.cache(lambda: difference(expected(), answers(standard), info))
+    of_standard = functools.cache(lambda: distance(expected(), answers(standard), standard.info))
+
+    def near(off: Distance) -> bool:
+        coarse = obeyed and reference is not None
+        return off.within or (coarse and off.share <= HARDLY_WORSE * of_standard().share)
+
     refused: list[str] = []
     for name, make in faster.items():
         try:
             model = make()
-            off, figure = difference(expected(), answers(model), info)
-            coarse = obeyed and reference is not None and not off <= 1
-            most = max(1.0, HARDLY_WORSE * of_standard()[0]) if coarse else 1.0
+            off = distance(expected(), answers(model), standard.info)
+            proved = near(off)
         except NotApplicable as error:
-            log.info("%s: not computed the way of %s: %s", info.name, name, error)
+            log.info("%s: not computed the way of %s: %s", standard.info.name, name, error)
             continue
         except Exception as error:  # whatever a new version of a library changed: the standard way works
-            log.warning("%s: the way of %s failed its proof", info.name, name, exc_info=error)
+            log.warning("%s: the way of %s failed its proof", standard.info.name, name, exc_info=error)
         else:
-            if off <= most:
-                return _proved(model, refused, off, figure, reference)
-            log.warning("%s: the way of %s failed its proof: %s", info.name, name, figure)
+            if proved:
+                return _noted(model, refused, off if reference is not None else None)
+            log.warning("%s: the way of %s failed its proof: %s", standard.info.name, name, off.words)
         refused.append(name)
-    if reference is None:
-        return _proved(standard, refused, 0.0, "", reference)
-    off, figure = of_standard()
-    if not (off <= 1 or obeyed):
-        raise Coarse(figure)
-    return _proved(standard, refused, off, figure, reference)
+    if reference is not None and not (of_standard().within or obeyed):
+        raise Coarse(of_standard().words)
+    return _noted(standard, refused, of_standard() if reference is not None else None)
 
 
-def _proved(model: M, refused: Sequence[str], off: float, figure: str, reference: Answers | None) -> M:
+def _noted(model: M, refused: Sequence[str], from_float32: Distance | None) -> M:
+    """With what was found out about it in its `info`."""
     model.info = replace(model.info, refused_tiers=tuple(refused))
-    if reference is not None:
-        note = f"against float32 {figure}" if off <= 1 else f"bfloat16 is not proved: against float32 {figure}"
-        log.log(logging.INFO if off <= 1 else logging.WARNING, "%s: in bfloat16: %s", model.info.name, note)
+    if from_float32 is not None:
+        note = f"against float32 {from_float32.words}"
+        if not from_float32.within:
+            note = f"bfloat16 is not proved: {note}"
+        log.log(logging.INFO if from_float32.within else logging.WARNING, "%s: in bfloat16: %s", model.info.name, note)
         model.info = replace(model.info, dtype_note=note)
     return model
 
 
-def difference(expected: Answers, given: Answers, info: ModelInfo) -> tuple[float, str]:
-    """How far these vectors, of norm 1, or scores are off: as a share of what they may be, and in words."""
+class Distance(NamedTuple):
+    """Of a model's answers from what is expected."""
+
+    share: float  # of what it may be
+    words: str
+
+    @property
+    def within(self) -> bool:
+        """Whether it is no more than it may be; never if something is not a number."""
+        return self.share <= 1
+
+
+def distance(expected: Answers, given: Answers, info: ModelInfo) -> Distance:
+    """Of vectors of norm 1, or of scores."""
     largest = float((np.abs(expected - given) / np.maximum(1.0, np.abs(expected))).max())  # logits go beyond 1
     if info.dtype == "float32" or info.kind == "reranker":
         limit = CLOSE if info.dtype == "float32" else CLOSE_SCORE
-        return largest / limit, f"answers differ by {largest:.2g} (at most {limit})"
+        return Distance(largest / limit, f"answers differ by {largest:.2g} (at most {limit})")
     cosine = float((expected * given).sum(axis=1).min())
-    return (1 - cosine) / (1 - CLOSE_COSINE), f"the lowest cosine is {cosine:.5f} (at least {CLOSE_COSINE})"
+    share = (1 - cosine) / (1 - CLOSE_COSINE)
+    return Distance(share, f"the lowest cosine is {cosine:.5f} (at least {CLOSE_COSINE})")
