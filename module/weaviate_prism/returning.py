@@ -8,7 +8,10 @@ from __future__ import annotations
 
 
 class Returning:
-    """Of the works of one priority on one device. Who is answered may `return` within the fixed costs of a batch."""
+    """Of the works of one priority on one device.
+
+    `fixed` are the seconds that a batch takes whatever is in it; who asks so soon after the last one has returned.
+    """
 
     def __init__(self) -> None:
         self._ended = float("-inf")  # when the last batch did
