@@ -154,8 +154,6 @@ class JobQueue(Generic[P, R]):
         works, work = self._works[job.ticket.priority], job.ticket.work
         if (waiting := works.get(work)) is None:
             waiting = works[work] = _Waiting(work, job.ticket.arrived)
-            if self.limits.pace is not None:
-                self._returning[job.ticket.priority].asked(job.queued, self.limits.pace.fixed)
         waiting.put(place, kind)
         self._all.put(place, kind)
         self._arrivals.append(place)
@@ -176,13 +174,13 @@ class JobQueue(Generic[P, R]):
         return max(awaited, self._query_ended + NEXT_QUERY_SECONDS - now)
 
     def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
-        """It has been run."""
-        priority = batch[0].ticket.priority
-        if priority is Priority.QUERY:
+        """It has been run, and nobody knows of it yet. Not for those who take one job each."""
+        first = batch[0].ticket.priority
+        if first is Priority.QUERY:
             self._query_ended = now
-        waiting = self._works[priority]
-        answered = {job.ticket.work for job in batch} - waiting.keys()
-        self._returning[priority].ended(len(answered), len(waiting), now)
+        shared, waiting = {job.ticket.work for job in batch}, self._works[first]
+        answered = sum(work not in waiting for work in shared)
+        self._returning[first].ended(len(shared), answered, len(waiting), now)
 
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)

@@ -145,7 +145,6 @@ class Stage(Generic[P, R]):
         finally:
             with self._wake:
                 self._running[batch[0].ticket.priority] -= 1
-                self._queue.ended(batch, self._clock())
                 if queries_only:
                     self._free_for_queries += 1
         return True
@@ -209,6 +208,9 @@ class Stage(Generic[P, R]):
         except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
             self._split(batch, error)
         else:
+            if self._queue.limits.pace is not None:
+                with self._wake:
+                    self._queue.ended(batch, self._clock())
             for job, result in zip(batch, results, strict=True):
                 job.future.set_result(result)
             self._metrics.stage_seconds.labels(*self._labels).observe(self._clock() - started)

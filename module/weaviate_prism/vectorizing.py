@@ -129,12 +129,14 @@ class Vectorizing:
                 if numbers
             )
         ]
-
-        async def of_unit(unit: Sequence[tuple[int, int]]) -> list[Vector | PrismError]:
-            return await self._of_unit([(items[position], request.plans[number]) for position, number in unit], request)
-
         with self._admission.admitted(max(sum(counts), len(items) * len(request.plans))):
-            answers = await self._admission.answer_all(units, of_unit, request.ticket.deadline)
+            answers = await self._admission.answer_all(
+                units,
+                lambda unit: self._of_unit(
+                    [(items[position], request.plans[number]) for position, number in unit], request
+                ),
+                request.ticket.deadline,
+            )
         results: list[list[Vector | PrismError]] = [[] for _ in request.plans]
         for unit, answer in zip(units, answers, strict=True):
             for place, (_, number) in enumerate(unit):

@@ -290,59 +290,6 @@ def test_threads_that_take_one_job_each_are_not_held() -> None:
     assert queue.hold(0.0) == 0.0
 
 
-@pytest.mark.parametrize("bulk", [False, True])
-def test_who_was_left_out_of_a_batch_waits_for_those_that_it_answered_if_they_are_known_to_return(bulk: bool) -> None:
-    queue = queue_of(job("a", 0.0, bulk=bulk), job("b", 0.0, bulk=bulk), pace=paced(fixed=0.1))
-    assert run(queue, 0.0, 1.0) == ["a", "b"]
-    queue.put(job("c", 1.0, bulk=bulk))
-    assert queue.hold(1.0) == 0.0  # nobody is known to return
-    batch, _ = queue.take(1.0)
-    for name, arrived in (("a", 1.01), ("b", 1.09)):
-        queue.put(job(name, arrived, bulk=bulk))
-    queue.ended(batch, 2.0)
-    assert queue.hold(2.0) == 0.0  # more wait than may return
-    batch, _ = queue.take(2.0)
-    queue.put(job("c", 2.02, bulk=bulk))
-    queue.ended(batch, 3.0)
-    assert queue.hold(3.04) == pytest.approx(0.06)
-    queue.put(job("a", 3.05, bulk=bulk))
-    assert queue.hold(3.05) == pytest.approx(0.05)
-    queue.put(job("b", 3.06, bulk=bulk))
-    assert queue.hold(3.06) == 0.0  # all are there
-    assert run(queue, 3.06, 4.0) == ["c", "a", "b"]
-    queue.put(job("a", 4.5, bulk=bulk))
-    assert queue.hold(4.5) == 0.0  # the others come no more, or late
-    assert run(queue, 4.5, 5.0) == ["a"]
-    queue.put(job("a", 5.01, bulk=bulk))
-    assert queue.hold(5.01) == 0.0  # who comes alone waits for nobody
-
-
-def test_parts_of_a_search_wait_for_nobody_and_a_query_waits_for_no_insert() -> None:
-    search = Work(1.0)
-    parts = [job(f"part {n}", 0.0, work=search) for n in range(3)]
-    queue = queue_of(*parts, cost=1, pace=paced(fixed=0.1))
-    for now in (0.0, 1.0, 2.0):
-        queue.put(job(f"insert {now}", now, bulk=True))
-        assert queue.hold(now) == 0.0
-        assert run(queue, now, now)[0].startswith("part")
-    queue = queue_of(pace=paced(fixed=0.1))
-    for now, count in ((3.0, 5), (3.1, 5), (3.2, 2)):  # whoever searches alone, for fewer documents than before
-        search = Work(1.0)
-        for part in range(count):
-            queue.put(job(f"part {part}", now, work=search))
-        assert queue.hold(now) == 0.0
-        assert len(run(queue, now, now + 0.05)) == count
-    queue = queue_of(job("insert", 0.0, bulk=True), pace=paced(fixed=0.1))
-    for now in (0.0, 0.1):
-        batch, _ = queue.take(now)
-        queue.put(job(f"insert at {now}", now + 0.1, bulk=True))
-        queue.ended(batch, now + 0.1)
-    assert queue.hold(0.2) == pytest.approx(0.1)
-    queue.put(job("query", 0.2))
-    assert queue.hold(0.2) == 0.0
-    assert taken(queue, 0.2) == ["query"]
-
-
 def test_where_fixed_costs_are_more_than_a_quantum_batches_are_still_worth_them() -> None:
     queue = queue_of(*(job(str(n), 0.0, work=Work(n)) for n in range(60)), pace=paced(fixed=0.1))
     assert len(taken(queue)) == 10

@@ -301,6 +301,26 @@ def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert(
     stage.close()
 
 
+def test_a_device_waits_for_those_whom_it_answered_together() -> None:
+    batches: list[list[str]] = []
+
+    def run(batch: Sequence[str]) -> list[str]:
+        batches.append(list(batch))
+        return upper(batch)
+
+    pace = Pace()
+    pace.parts = np.array([1.0, 0.0, 0.0, 0.0])
+    stage: Stage[str, str] = Stage("device", run, metrics=Metrics(), limits=Limits(100, pace))
+    together: list[Job[str, str]] = [Job(name, ticket(Priority.QUERY, FAR), 0.0) for name in "ab"]
+    stage.submit_together(together)
+    assert [job.future.result(5) for job in together] == ["A", "B"]
+    again = [stage.submit(name, ticket(Priority.QUERY, FAR)) for name in "cd"]
+    assert [future.result(5) for future in again] == ["C", "D"]
+    assert stage.submit("e", ticket(Priority.QUERY, FAR)).result(5) == "E"  # though nobody else comes
+    assert batches == [["a", "b"], ["c", "d"], ["e"]]
+    stage.close()
+
+
 def test_only_devices_count_their_batches() -> None:
     metrics = Metrics()
     cpu: Stage[str, str] = Stage("cpu", upper, metrics=metrics)

@@ -199,9 +199,11 @@ def fastest(
                 return _noted(model, refused, off if reference is not None else None)
             log.warning("%s: the way of %s failed its proof: %s", standard.info.name, name, off.words)
         refused.append(name)
-    if reference is not None and not (of_standard().within or obeyed):
+    if reference is None:
+        return _noted(standard, refused, None)
+    if not (of_standard().within or obeyed):
         raise Coarse(of_standard().words)
-    return _noted(standard, refused, of_standard() if reference is not None else None)
+    return _noted(standard, refused, of_standard())
 
 
 def _noted(model: M, refused: Sequence[str], from_float32: Distance | None) -> M:
