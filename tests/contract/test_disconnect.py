@@ -22,8 +22,8 @@ def connect(running: InProcess) -> socket.socket:
 
 @pytest.mark.parametrize("path", ["/vectorize", "/rerank"])
 def test_100_clients_that_leave_cost_the_next_one_nothing(path: str) -> None:
-    """What they asked for would take 20 s."""
-    with InProcess(embedder="fake:0,10", reranker="fake:0,10") as running:
+    """What they asked for would take 20 s, in batches of 1 s; one of these is running when they leave."""
+    with InProcess(embedder="fake:1000,0", reranker="fake:1000,0", batch_cost=320) as running:
         clients = []
         for number in range(100):
             texts = [f"{number} {i}" for i in range(20)]
