@@ -173,12 +173,12 @@ def test_a_service_that_is_not_there_is_named_with_the_cause(opened: Open) -> No
 
 
 def test_a_service_without_room_is_named_as_what_refused(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    with InProcess(max_queue=2) as running, opened(running.grpc_address, timeout=0.5) as prism:
+    with InProcess(max_queue=2) as running, opened(running.grpc_address, timeout=2) as prism:
         free, _ = held_up(monkeypatch)
         with PrismClient(running.grpc_address) as other, ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(other.encode_document, TEXTS[:2])
             until(lambda: running.service.requests.in_flight == 1)
-            with pytest.raises(errors.Overloaded, match=rf"^refused by {running.grpc_address} for 0.5 s: .*max_queue"):
+            with pytest.raises(errors.Overloaded, match=rf"^refused by {running.grpc_address} for 2 s: .*max_queue"):
                 prism.encode_query("a")
             free.set()
             assert len(waiting.result(WAIT)) == 2

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from weaviate_prism import stages
+from weaviate_prism import returning, scheduler, stages
 from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
@@ -283,7 +283,10 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
     device.stage.close()
 
 
-def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert() -> None:
+def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduler, "NEXT_QUERY_SECONDS", 1.0)  # on a machine that does much else
     order: list[str] = []
 
     def run(batch: Sequence[str]) -> list[str]:
@@ -301,7 +304,8 @@ def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert(
     stage.close()
 
 
-def test_a_device_waits_for_those_whom_it_answered_together() -> None:
+def test_a_device_waits_for_those_whom_it_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "SOON_SECONDS", 1.0)  # on a machine that does much else
     batches: list[list[str]] = []
 
     def run(batch: Sequence[str]) -> list[str]:
