@@ -137,7 +137,7 @@ class JobQueue(Generic[P, R]):
         self._counts = dict.fromkeys(Priority, 0)
         self._order = itertools.count()  # first come, first served among equals
         self._turns = itertools.count(1)
-        self._last_query = self._query_ended = float("-inf")
+        self._last_query = float("-inf")
         self._in_a_row = 0  # batches of queries since the last one of inserts
         self._in_train = False  # whether the last query came as soon as the one before was answered
         self._returning = {priority: Returning() for priority in Priority}
@@ -159,7 +159,7 @@ class JobQueue(Generic[P, R]):
         self._arrivals.append(place)
         self._counts[job.ticket.priority] += 1
         if job.ticket.priority is Priority.QUERY:
-            self._in_train = job.queued <= self._query_ended + NEXT_QUERY_SECONDS
+            self._in_train = job.queued <= self._returning[Priority.QUERY].last_ended + NEXT_QUERY_SECONDS
             self._last_query = max(self._last_query, job.queued)
         self._rank(job.ticket.priority, waiting)
 
@@ -171,13 +171,11 @@ class JobQueue(Generic[P, R]):
         awaited = self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
         if first is Priority.QUERY or not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
             return awaited
-        return max(awaited, self._query_ended + NEXT_QUERY_SECONDS - now)
+        return max(awaited, self._returning[Priority.QUERY].last_ended + NEXT_QUERY_SECONDS - now)
 
     def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
         """It has been run, and nobody knows of it yet. Not for those who take one job each."""
         first = batch[0].ticket.priority
-        if first is Priority.QUERY:
-            self._query_ended = now
         shared, waiting = {job.ticket.work for job in batch}, self._works[first]
         answered = sum(work not in waiting for work in shared)
         self._returning[first].ended(len(shared), answered, len(waiting), now)
