@@ -95,10 +95,13 @@ def finished(vectors: Sequence[Vector | PrismError], dimensions: Sequence[int]) 
     for (dimension, size), places in alike.items():
         rows = np.stack([cast(Vector, vectors[place]) for place in places])
         cut = rows[:, : dimension or size]
-        zero = np.linalg.norm(cut, axis=1) < SHORTEST * np.linalg.norm(rows, axis=1)
-        for place, row, is_zero in zip(places, normalised(cut), zero.tolist(), strict=True):
-            text = f"dimensions: the first {dimension} of its vector are all zero"
-            results[place] = InvalidInput(text) if is_zero else row
+        for place, row in zip(places, normalised(cut), strict=True):
+            results[place] = row
+        if cut.shape[1] < size:
+            zero = np.linalg.norm(cut, axis=1) < SHORTEST * np.linalg.norm(rows, axis=1)
+            for index in np.flatnonzero(zero):
+                text = f"dimensions: the first {dimension} of its vector are all zero"
+                results[places[index]] = InvalidInput(text)
     return results
 
 
