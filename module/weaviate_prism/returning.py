@@ -16,7 +16,7 @@ class Returning:
     """Of the works of one priority on one device."""
 
     def __init__(self) -> None:
-        self.last_ended = float("-inf")  # when the last batch did
+        self._last_ended = float("-inf")  # when the last batch did
         self._company = 0  # the works that it has answered, and those that waited then
         self._held: int | None = None  # how many there were when waiting for others began
         self._in_vain, self._pause = 0, 0  # batches to be run without it, after the last time in vain and by now
@@ -28,14 +28,14 @@ class Returning:
             self._pause, self._held = self._in_vain, None
         elif self._pause:
             self._pause -= 1
-        self.last_ended, self._company = now, answered + waiting
+        self._last_ended, self._company = now, answered + waiting
 
     def awaited(self, waiting: int, fixed: float, now: float) -> float:
         """Seconds for which so many works wait for the others; the next batch tells whether that was in vain.
 
         At most the fixed costs of a batch, in seconds: these are saved if they share it.
         """
-        seconds = self.last_ended + min(fixed, SOON_SECONDS) - now
+        seconds = self._last_ended + min(fixed, SOON_SECONDS) - now
         if self._pause or waiting >= self._company or seconds <= 0:
             return 0.0
         self._held = self._held or waiting

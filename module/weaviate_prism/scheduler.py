@@ -28,9 +28,9 @@ R = TypeVar("R")
 AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
-# Who searches again and again asks for the next as soon as one is answered, and would find the device just taken by an
-# insert, every time. So inserts are held for a moment after a query that came as soon itself, for so many in a row.
-NEXT_QUERY_SECONDS, QUERIES_IN_A_ROW = 0.03, 3
+# Queries overtake a batch of inserts between two of its layers. Then it goes on for a third of the time that they took
+# before others overtake it, too: a quarter of the device is left to it, however many search.
+OVERTAKEN_SHARE = 3
 
 
 class DeviceLost(RuntimeError):
@@ -138,8 +138,7 @@ class JobQueue(Generic[P, R]):
         self._order = itertools.count()  # first come, first served among equals
         self._turns = itertools.count(1)
         self._last_query = float("-inf")
-        self._in_a_row = 0  # batches of queries since the last one of inserts
-        self._in_train = False  # whether the last query came as soon as the one before was answered
+        self._next_overtaking = float("-inf")
         self._returning = {priority: Returning() for priority in Priority}
 
     def __len__(self) -> int:
@@ -159,7 +158,6 @@ class JobQueue(Generic[P, R]):
         self._arrivals.append(place)
         self._counts[job.ticket.priority] += 1
         if job.ticket.priority is Priority.QUERY:
-            self._in_train = job.queued <= self._returning[Priority.QUERY].last_ended + NEXT_QUERY_SECONDS
             self._last_query = max(self._last_query, job.queued)
         self._rank(job.ticket.priority, waiting)
 
@@ -168,10 +166,7 @@ class JobQueue(Generic[P, R]):
         if self.limits.pace is None or not len(self):
             return 0.0
         first = Priority.QUERY if self._counts[Priority.QUERY] else Priority.BULK
-        awaited = self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
-        if first is Priority.QUERY or not self._in_train or self._in_a_row >= QUERIES_IN_A_ROW:
-            return awaited
-        return max(awaited, self._returning[Priority.QUERY].last_ended + NEXT_QUERY_SECONDS - now)
+        return self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
 
     def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
         """It has been run, and nobody knows of it yet. Not for those who take one job each."""
@@ -179,6 +174,14 @@ class JobQueue(Generic[P, R]):
         shared, waiting = {job.ticket.work for job in batch}, self._works[first]
         answered = sum(work not in waiting for work in shared)
         self._returning[first].ended(len(shared), answered, len(waiting), now)
+
+    def may_overtake(self, now: float) -> bool:
+        """Whether queries wait for a batch of inserts that runs, and it has gone on for long enough."""
+        return bool(self._counts[Priority.QUERY]) and now >= self._next_overtaking
+
+    def overtook(self, began: float, now: float) -> None:
+        """Queries did, from then until now."""
+        self._next_overtaking = now + (now - began) / OVERTAKEN_SHARE
 
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)
@@ -194,7 +197,6 @@ class JobQueue(Generic[P, R]):
             self._admit(place, batch, late, now)
         if batch:
             leader = batch[0].ticket
-            self._in_a_row = self._in_a_row + 1 if leader.priority is Priority.QUERY else 0
             works = self._works[leader.priority]
             size = self._fill(batch, late, works.get(leader.work), batch[0].size, now)
             self._fill(batch, late, self._all, size, now)
@@ -268,13 +270,14 @@ class JobQueue(Generic[P, R]):
             return size
         hurried = self._hurried(batch[0], now)
         guests = lines is self._all and batch[0].ticket.priority is Priority.QUERY
+        pieces = self.limits.pieces if batch[0].ticket.priority is Priority.BULK else 1
         for kind in _like(batch[0]):
             while (place := lines.first(kind)) is not None:
                 assert place.job is not None
                 larger = size + place.job.size
                 # who is done by this batch is not one who waits behind it
                 waits = hurried and not self._done_by_it(place.job, guests=guests)
-                if not self.limits.allow(larger, hurried=waits, guests=guests):
+                if not self.limits.allow(larger, hurried=waits, guests=guests, pieces=pieces):
                     break
                 if self._admit(place, batch, late, now):
                     size = larger

@@ -87,6 +87,13 @@ class Stage(Generic[P, R]):
         """How many jobs of this priority are not yet in a batch."""
         return self._queue.count(priority)
 
+    def overtake(self) -> None:
+        """For `run`, wherever it may pause: runs a batch of queries, if they wait for the inserts that it has."""
+        began = self._clock()
+        if not self._running[Priority.QUERY] and self._queue.may_overtake(began):
+            self._run_next((Priority.QUERY,))
+            self._queue.overtook(began, self._clock())
+
     def submit(self, payload: P, ticket: Ticket, *, size: Size = Size(), group: Hashable = None) -> Future[R]:  # noqa: B008
         """As `submit_together`, for one payload; cancelling the future before it runs drops it."""
         job: Job[P, R] = Job(payload, ticket, self._clock(), size, group)
@@ -136,10 +143,30 @@ class Stage(Generic[P, R]):
             self._on_death(reason)
 
     def _turn(self, queries_only: bool) -> bool:
-        """One batch; its own frame, so that an idle thread holds no payload."""
-        batch = self._next_batch(queries_only)
-        if batch is None:
+        """One batch, or none if somebody else took it; False when the stage is closed."""
+        among = self._awaited(queries_only)
+        if among is None:
             return False
+        self._run_next(among, queries_only)
+        return True
+
+    def _awaited(self, queries_only: bool) -> tuple[Priority, ...] | None:
+        """Waits until a thread may take something, and tells what; None when the stage is closed."""
+        wake = self._wake_for_query if queries_only else self._wake
+        with self._wake:
+            while not self._closed:
+                among = self._may_take(queries_only)
+                hold = self._queue.hold(self._clock()) if among else None
+                if hold == 0:
+                    return among
+                wake.wait(hold)
+        return None
+
+    def _run_next(self, among: tuple[Priority, ...], queries_only: bool = False) -> None:
+        """One batch of these, if there is any; its own frame, so that an idle thread holds no payload."""
+        batch = self._taken(among, queries_only)
+        if not batch:
+            return
         try:
             self._process(batch)
         finally:
@@ -147,40 +174,28 @@ class Stage(Generic[P, R]):
                 self._running[batch[0].ticket.priority] -= 1
                 if queries_only:
                     self._free_for_queries += 1
-        return True
 
-    def _next_batch(self, queries_only: bool) -> list[Job[P, R]] | None:
-        """Waits for work; None when the stage is closed."""
-        wake = self._wake_for_query if queries_only else self._wake
-        while True:
-            with self._wake:
-                while not (among := self._may_take(queries_only)) and not self._closed:
-                    wake.wait()
-                if self._closed:
-                    return None
-                now = self._clock()
-                if (hold := self._queue.hold(now)) > 0:
-                    wake.wait(hold)
-                    continue
-                before = len(self._queue)
-                batch, late = self._queue.take(now, among)
-                self._depth.set(len(self._queue))
-                gone = before - len(self._queue) - len(batch) - len(late)
-                if batch:
-                    self._running[batch[0].ticket.priority] += 1
-                if queries_only and batch:
-                    self._free_for_queries -= 1
-                    self._wake.notify(self._queue.count(Priority.QUERY))
-            self._metrics.dropped.labels("caller_gone").inc(gone)
-            self._metrics.dropped.labels("deadline").inc(len(late))
-            for job in late:
-                if job.future.cancelled():
-                    continue
-                job.future.set_exception(DeadlineExceeded("the deadline passed while it waited for the model"))
+    def _taken(self, among: tuple[Priority, ...], queries_only: bool) -> list[Job[P, R]]:
+        """The next batch; jobs that are too late have their answer."""
+        with self._wake:
+            now = self._clock()
+            before = len(self._queue)
+            batch, late = self._queue.take(now, among)
+            self._depth.set(len(self._queue))
+            gone = before - len(self._queue) - len(batch) - len(late)
             if batch:
-                for job in batch:
-                    self._waited.observe(now - job.queued)
-                return batch
+                self._running[batch[0].ticket.priority] += 1
+            if queries_only and batch:
+                self._free_for_queries -= 1
+                self._wake.notify(self._queue.count(Priority.QUERY))
+        self._metrics.dropped.labels("caller_gone").inc(gone)
+        self._metrics.dropped.labels("deadline").inc(len(late))
+        for job in late:
+            if not job.future.cancelled():
+                job.future.set_exception(DeadlineExceeded("the deadline passed while it waited for the model"))
+        for job in batch:
+            self._waited.observe(now - job.queued)
+        return batch
 
     def _may_take(self, queries_only: bool) -> tuple[Priority, ...]:
         """What a thread may do now; queries are left to the free threads that do nothing else."""

@@ -5,6 +5,7 @@ Knows nothing of items, targets or scores.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import time
@@ -23,6 +24,7 @@ from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import Internal, PrismError
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared, Reranker
+from weaviate_prism.models.pauses import pausing
 from weaviate_prism.pace import Pace, Shape
 from weaviate_prism.scheduler import Job, Ticket
 from weaviate_prism.stage import Stage, all_done
@@ -129,6 +131,7 @@ class Device:
         decoding: Callable[[], int],
     ) -> None:
         self.pace = Pace()
+        self._limits = Limits(cost, self.pace)
         self.runs: list[tuple[Shape, float]] | None = []  # of the batches before its pace was learnt
         self._model = model
         self._cores = usable_cores()
@@ -139,7 +142,7 @@ class Device:
             self._run,
             metrics=metrics,
             model=label,
-            limits=Limits(cost, self.pace),
+            limits=self._limits,
             on_death=on_death,
         )
 
@@ -150,9 +153,7 @@ class Device:
 
     def _run(self, batch: Sequence[Prepared]) -> Sequence[Answer]:
         size = functools.reduce(operator.add, map(size_of, batch))
-        began = time.monotonic()
-        answers = list(self._model.forward(batch, self._threads(size)))
-        seconds = time.monotonic() - began
+        answers, seconds = self._forward(batch, self._threads(size))
         self._computed.inc(size.tokens)
         self._padding.inc(size.padding)
         if self.runs is None:
@@ -160,6 +161,24 @@ class Device:
         else:
             self.runs.append((size.shape, seconds))
         return answers
+
+    def _forward(self, batch: Sequence[Prepared], threads: int) -> tuple[list[Answer], float]:
+        """The answers, and the seconds that they took, less those of the queries that overtook the batch."""
+        pieces, overtaken = 1, 0.0
+
+        def pause() -> None:
+            nonlocal pieces, overtaken
+            pieces += 1
+            paused = time.monotonic()
+            self.stage.overtake()
+            overtaken += time.monotonic() - paused
+
+        began = time.monotonic()
+        # a GPU has all layers in its queue before the first is computed
+        with pausing(pause) if self._model.info.device == "cpu" else contextlib.nullcontext():
+            answers = list(self._model.forward(batch, threads))
+        self._limits.pieces = pieces
+        return answers, time.monotonic() - began - overtaken
 
     def _threads(self, size: Size) -> int:
         """For each operation of this batch on the CPU; called by the one thread of the stage, which runs it."""

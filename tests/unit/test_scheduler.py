@@ -15,9 +15,7 @@ from weaviate_prism.pace import Pace
 from weaviate_prism.scheduler import (
     AGED_TURN,
     AGEING_SECONDS,
-    NEXT_QUERY_SECONDS,
     QUERIES_EXPECTED_SECONDS,
-    QUERIES_IN_A_ROW,
     Job,
     JobQueue,
     Ticket,
@@ -260,28 +258,13 @@ def test_inserts_are_cut_while_queries_come() -> None:
     assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 36
 
 
-def test_an_insert_is_held_for_the_next_query_of_a_train_but_not_for_every_one() -> None:
-    queue = queue_of(*(job(f"insert {n}", 0.0, bulk=True) for n in range(2)), pace=paced(token=1.0))
-    assert queue.hold(0.0) == 0.0  # nobody searches
-    queue.put(job("query", 0.5))
-    assert run(queue, 0.5, 0.6) == ["query"]
-    assert queue.hold(0.6) == 0.0  # the first of all may be the only one
-    assert taken(queue, 0.6) == ["insert 0"]
-    queue.put(job("insert 2", 0.6, bulk=True))
-    for turn in range(QUERIES_IN_A_ROW):
-        now = 0.61 + turn * NEXT_QUERY_SECONDS * 0.9
-        queue.put(job("query", now))
-        assert queue.hold(now) == 0.0
-        assert run(queue, now, now) == ["query"]
-        held = 0.0 if turn == QUERIES_IN_A_ROW - 1 else NEXT_QUERY_SECONDS / 2
-        assert queue.hold(now + NEXT_QUERY_SECONDS / 2) == pytest.approx(held)
-    assert taken(queue, now) == ["insert 1"]
-    queue.put(job("query", now))
-    assert run(queue, now, now) == ["query"]
-    assert queue.hold(now) == pytest.approx(NEXT_QUERY_SECONDS)
-    assert queue.hold(now + NEXT_QUERY_SECONDS) == 0.0
-    assert taken(queue, now + 1.0) == ["insert 2"]
-    assert queue.hold(now) == 0.0  # nothing to hold
+def test_queries_that_overtake_inserts_leave_them_a_quarter_of_the_device() -> None:
+    queue = queue_of(job("insert", 0.0, bulk=True))
+    assert not queue.may_overtake(0.0)
+    queue.put(job("query", 0.0))
+    assert queue.may_overtake(0.0)
+    queue.overtook(1.0, 1.3)
+    assert [queue.may_overtake(now) for now in (1.3, 1.399, 1.401)] == [False, False, True]
 
 
 def test_threads_that_take_one_job_each_are_not_held() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -15,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from weaviate_prism import returning, scheduler, stages
+from weaviate_prism import returning, stages
 from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.models.pauses import one_by_one
 from weaviate_prism.pace import Pace
 from weaviate_prism.scheduler import DeviceLost, Job, ticket
 from weaviate_prism.stage import Stage, all_done
@@ -254,7 +256,7 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
         assert inserts.wait(5)
         return np.ones((len(batch), 1), np.float32)
 
-    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder"), forward=forward)
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device="cpu"), forward=forward)
     device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: decoding[0])
 
     def threads(tokens: int) -> int:
@@ -283,25 +285,102 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
     device.stage.close()
 
 
-def test_a_device_waits_for_the_next_query_of_a_train_before_it_takes_an_insert(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(scheduler, "NEXT_QUERY_SECONDS", 1.0)  # on a machine that does much else
-    order: list[str] = []
+class Pausing:
+    """A device whose batches have three steps with a pause before each; `before` is told which step comes."""
 
-    def run(batch: Sequence[str]) -> list[str]:
-        order.extend(batch)
+    def __init__(self, before: Callable[[str], object]) -> None:
+        self.steps: list[str] = []
+        self.deaths: list[str] = []
+        self.now = 0.0
+        self._before = before
+        self.stage: Stage[str, str] = Stage(
+            "device",
+            self._run,
+            metrics=Metrics(),
+            limits=Limits(100, Pace()),
+            clock=lambda: self.now,
+            on_death=self.deaths.append,
+        )
+
+    def _run(self, batch: Sequence[str]) -> list[str]:
+        for step in range(3):
+            self._before(f"{batch[0]} {step}")
+            self.stage.overtake()
+            self.steps.append(f"{batch[0]} {step}")
+            self.now += 1.0
         return upper(batch)
 
-    stage: Stage[str, str] = Stage("device", run, metrics=Metrics(), limits=Limits(100, Pace()))
-    for query in ("q1", "q2"):
-        stage.submit(query, ticket(Priority.QUERY, FAR)).result(5)
-    insert = stage.submit("insert", ticket(Priority.BULK, FAR))
-    assert stage.submit("q3", ticket(Priority.QUERY, FAR)).result(5) == "Q3"
-    assert insert.result(5) == "INSERT"  # though no other query comes
-    assert order == ["q1", "q2", "q3", "insert"]
-    assert stage.running(Priority.QUERY) == stage.running(Priority.BULK) == 0
-    stage.close()
+    def submit(self, name: str, priority: Priority = Priority.QUERY) -> Future[str]:
+        return self.stage.submit(name, ticket(priority, FAR))
+
+
+def test_queries_overtake_inserts_wherever_these_pause_and_nobody_else() -> None:
+    queries: list[Future[str]] = []
+
+    def before(step: str) -> None:
+        if step in ("insert 1", "first 1"):
+            queries.append(device.submit("first" if step == "insert 1" else "second"))
+
+    device = Pausing(before)
+    assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
+    assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
+    by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
+    # the second waits for a third of the time that the first took
+    assert device.steps == ["insert 0", *by_first, "insert 1", *by_second, "insert 2"]
+    assert device.stage.running(Priority.QUERY) == device.stage.running(Priority.BULK) == 0
+    device.stage.close()
+
+
+def test_a_query_that_fails_does_not_fail_the_insert_that_it_overtakes() -> None:
+    failing: list[Future[str]] = []
+
+    def before(step: str) -> None:
+        if step == "insert 1":
+            failing.append(device.submit("query"))
+        if step.startswith("query"):
+            raise InvalidInput("cannot be read")
+
+    device = Pausing(before)
+    assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
+    assert isinstance(failing[0].exception(5), InvalidInput)
+    device.stage.close()
+
+
+def test_a_device_that_is_lost_to_a_query_is_lost_to_the_insert_that_it_overtakes() -> None:
+    lost: list[Future[str]] = []
+
+    def before(step: str) -> None:
+        if step == "insert 1":
+            lost.append(device.submit("query"))
+        if step.startswith("query"):
+            raise DeviceLost("CUDA error")
+
+    device = Pausing(before)
+    lost.append(device.submit("insert", Priority.BULK))
+    assert isinstance(lost[0].exception(5), Internal)
+    device.stage.join(5)
+    assert isinstance(lost[1].exception(5), Internal)
+    assert len(device.deaths) == 1
+
+
+def test_the_pace_of_an_insert_is_learnt_without_the_queries_that_overtook_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    queries: list[Future[Any]] = []
+
+    def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
+        for layer in one_by_one(range(2)):
+            if batch[0].tokens == 7 and layer == 0:
+                queries.append(device.stage.submit(Prepared(None, 1), ticket(Priority.QUERY, FAR)))
+            clock[0] += batch[0].tokens
+        return np.ones((len(batch), 1), np.float32)
+
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device="cpu"), forward=forward)
+    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
+    device.stage.submit(Prepared(None, 7), ticket(Priority.BULK, FAR)).result(5)
+    queries[0].result(5)
+    assert device.runs == [((1, 1, 0), 2.0), ((1, 7, 0), 14.0)]
+    device.stage.close()
 
 
 def test_a_device_waits_for_those_whom_it_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from weaviate_prism.models.packing import Call, Index, Packed, Round
+from weaviate_prism.models.pauses import one_by_one
 from weaviate_prism.models.tiers import NotApplicable
 
 Turns: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -59,7 +60,7 @@ class Decoder:
         turns = _turns(*language.rotary_emb(hidden, batch.positions[..., None, :]))
         found: list[list[States]] = [[] for _ in batch.new]
         final, everyone = len(language.layers) - 1, slice(0, len(hidden))
-        for number, layer in enumerate(language.layers):
+        for number, layer in enumerate(one_by_one(language.layers)):
             normed = _normed(layer.input_layernorm, hidden)
             own = _states(layer.self_attn, normed, turns)
             for of_prefix, span in zip(found, batch.new_spans, strict=True):

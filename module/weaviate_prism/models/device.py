@@ -21,15 +21,20 @@ def on_device(device: str, threads: int) -> Iterator[None]:
         MemoryError: the device has no memory left for this batch; a smaller one may fit.
         DeviceLost: an error that sticks to the process.
     """
+    before = torch.get_num_threads()  # of the pass that this one overtakes, if it does
     use_threads(threads or usable_cores())
     try:
         with torch.inference_mode():
             yield
     except RuntimeError as error:
         raise _meaning(error, device) from error
+    finally:
+        use_threads(before)
 
 
 def _meaning(error: RuntimeError, device: str) -> Exception:
+    if isinstance(error, DeviceLost):  # met by a pass that overtook this one
+        return error
     on_gpu = isinstance(error, torch.OutOfMemoryError)
     if on_gpu or "DefaultCPUAllocator" in str(error):  # which has no exception of its own
         traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations

@@ -15,6 +15,8 @@ import torch
 from torch.nn import functional
 from transformers.activations import QuickGELUActivation
 
+from weaviate_prism.models.pauses import one_by_one
+
 QUICK_GELU = 1.702
 
 
@@ -50,7 +52,7 @@ def encoded(layers: Sequence[Any], hidden: torch.Tensor, rows: Rows, *, causal: 
 
     Other rows must be equally long.
     """
-    for layer in layers:
+    for layer in one_by_one(layers):
         normed = layer.layer_norm1(hidden)
         project = layer.self_attn
         queries, keys, values = (

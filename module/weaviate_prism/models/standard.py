@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.util import batch_to_device
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Prepared
 from weaviate_prism.models.features import group_of, join, padding_of, patches_of, tokens_of
+from weaviate_prism.models.pauses import pause
 from weaviate_prism.models.threads import use_threads
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,9 @@ class Standard:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._copies = isinstance(model[0], Transformer)
+        for layer in model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):  # as all layers of transformers' own models are
+                layer.register_forward_pre_hook(lambda *_: pause())
 
     def patched(self, content: Content) -> Content:
         """Unchanged: the model's processor makes patches of each input anew."""

@@ -17,6 +17,8 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
 
+from weaviate_prism.models.pauses import one_by_one
+
 Grid: TypeAlias = tuple[int, int, int]
 """Frames of patches, rows and columns in each."""
 Turns: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -63,7 +65,7 @@ class VisionTower:
         hidden = hidden + self._places(nearest, shares).to(hidden.dtype)
         turns = self._turns(hidden, positions)
         deep: list[torch.Tensor] = []
-        for number, block in enumerate(eyes.blocks):
+        for number, block in enumerate(one_by_one(eyes.blocks)):
             hidden = hidden + self._attend(block.attn, block.norm1(hidden), turns, sizes)
             hidden = hidden + block.mlp(block.norm2(hidden))
             if number in eyes.deepstack_visual_indexes:
