@@ -12,9 +12,9 @@ from weaviate_prism.pace import Pace, Shape
 
 # Of what a batch computes, at most so much is padding.
 MOST_PADDING = 0.15
-# Who overtakes waits no longer than this for the batch that runs, unless fixed costs alone are as much.
+# Who goes first waits no longer than this for the batch that runs, unless fixed costs alone are as much.
 QUANTUM_SECONDS = 0.05
-# Queries overtake a batch of inserts between its pieces, and wait for no more than the rest of one. With this, 2 or 3
+# Where queries overtake inserts between the pieces of a batch, they wait for the rest of one. With this, 2 or 3
 # 12-megapixel JPEGs by CLIP behind a client who searches again and again are in a batch of 12 pieces: 3.1 a second
 # where a batch of one makes 1.7, and the queries take 90 ms instead of 75.
 PIECE_SECONDS = 0.03
@@ -80,9 +80,9 @@ class Limits:
 
     cost: int
     pace: Pace | None = None  # without one, only the cost counts
-    pieces: int = 1  # of a batch of inserts, between which queries overtake it; 1: they do not
+    pieces: int = 1  # of a batch, between which queries overtake inserts; 1: they do not
 
-    def allow(self, batch: Size, *, hurried: bool, guests: bool, pieces: int = 1) -> bool:
+    def allow(self, batch: Size, *, hurried: bool, guests: bool, inserts: bool = False) -> bool:
         """Whether a batch may be as large; `hurried`: others wait. `guests`: it has inputs of others than its first.
 
         Somebody waits for a query: it shares its batch with others only as far as that makes up for fixed costs. So
@@ -94,6 +94,8 @@ class Limits:
             return True
         fixed = self.pace.fixed
         worth = WORTH_IT * fixed
-        soon = QUANTUM_SECONDS if pieces == 1 else PIECE_SECONDS * pieces
-        most = max(soon, LEAST_WORTH * fixed) if hurried else max(QUANTUM_SECONDS, worth)
+        most = max(QUANTUM_SECONDS, worth)
+        if hurried:
+            soon = PIECE_SECONDS * self.pieces if inserts and self.pieces > 1 else QUANTUM_SECONDS
+            most = min(most, max(soon, LEAST_WORTH * fixed))
         return self.pace.seconds(batch.shape) <= (min(most, worth) if guests else most)

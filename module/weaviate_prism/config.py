@@ -100,8 +100,8 @@ class Settings:
     drain_timeout: float = setting(30.0, "Seconds that a first SIGTERM leaves to work in flight.", low=0)
     batch_cost: int = setting(
         0,
-        "Most tokens plus patches in one device batch, padding included, for its memory; its time is learnt; "
-        "0 chooses by device.",
+        "Most tokens plus patches in one device batch, padding included, for its memory; on a CPU, one of queries may "
+        "run beside one of inserts. Its time is learnt; 0 chooses by device.",
         low=0,
     )
     cache_bytes: int = setting(

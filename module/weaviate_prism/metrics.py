@@ -111,7 +111,7 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "prism_stage_seconds",
-            "Time that a batch took, by stage and model.",
+            "Time that a batch took, with the queries that overtook it, by stage and model.",
             ["stage", "model"],
             buckets=SECONDS,
             registry=self.registry,

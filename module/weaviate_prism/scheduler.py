@@ -28,9 +28,9 @@ R = TypeVar("R")
 AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
-# Queries overtake a batch of inserts between two of its layers. Then it goes on for a third of the time that they took
-# before others overtake it, too: a quarter of the device is left to it, however many search.
-OVERTAKEN_SHARE = 3
+# Queries overtake a batch of inserts that runs, and it then goes on for a third of the time that they took before the
+# next ones do: a quarter of the device is left to it, however many search.
+INSERTS_PART = 1 / 3
 
 
 class DeviceLost(RuntimeError):
@@ -138,7 +138,7 @@ class JobQueue(Generic[P, R]):
         self._order = itertools.count()  # first come, first served among equals
         self._turns = itertools.count(1)
         self._last_query = float("-inf")
-        self._next_overtaking = float("-inf")
+        self._next_overtaking = float("-inf")  # not before then
         self._returning = {priority: Returning() for priority in Priority}
 
     def __len__(self) -> int:
@@ -176,12 +176,12 @@ class JobQueue(Generic[P, R]):
         self._returning[first].ended(len(shared), answered, len(waiting), now)
 
     def may_overtake(self, now: float) -> bool:
-        """Whether queries wait for a batch of inserts that runs, and it has gone on for long enough."""
+        """Whether queries wait, and inserts have had their part of the device since the last ones overtook them."""
         return bool(self._counts[Priority.QUERY]) and now >= self._next_overtaking
 
     def overtook(self, began: float, now: float) -> None:
         """Queries did, from then until now."""
-        self._next_overtaking = now + (now - began) / OVERTAKEN_SHARE
+        self._next_overtaking = now + (now - began) * INSERTS_PART
 
     def take(
         self, now: float, among: tuple[Priority, ...] = tuple(Priority)
@@ -269,15 +269,15 @@ class JobQueue(Generic[P, R]):
         if lines is None:
             return size
         hurried = self._hurried(batch[0], now)
-        guests = lines is self._all and batch[0].ticket.priority is Priority.QUERY
-        pieces = self.limits.pieces if batch[0].ticket.priority is Priority.BULK else 1
+        inserts = batch[0].ticket.priority is Priority.BULK
+        guests = lines is self._all and not inserts
         for kind in _like(batch[0]):
             while (place := lines.first(kind)) is not None:
                 assert place.job is not None
                 larger = size + place.job.size
                 # who is done by this batch is not one who waits behind it
                 waits = hurried and not self._done_by_it(place.job, guests=guests)
-                if not self.limits.allow(larger, hurried=waits, guests=guests, pieces=pieces):
+                if not self.limits.allow(larger, hurried=waits, guests=guests, inserts=inserts):
                     break
                 if self._admit(place, batch, late, now):
                     size = larger

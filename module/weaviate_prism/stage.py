@@ -87,12 +87,18 @@ class Stage(Generic[P, R]):
         """How many jobs of this priority are not yet in a batch."""
         return self._queue.count(priority)
 
-    def overtake(self) -> None:
-        """For `run`, wherever it may pause: runs a batch of queries, if they wait for the inserts that it has."""
+    def overtake(self) -> float:
+        """For `run`, wherever it may pause: runs a batch of queries, if they wait for the inserts that it has.
+
+        Returns the seconds that this took.
+        """
         began = self._clock()
-        if not self._running[Priority.QUERY] and self._queue.may_overtake(began):
-            self._run_next((Priority.QUERY,))
-            self._queue.overtook(began, self._clock())
+        if self._running[Priority.QUERY] or not self._queue.may_overtake(began):
+            return 0.0
+        self._run_next((Priority.QUERY,))
+        ended = self._clock()
+        self._queue.overtook(began, ended)
+        return ended - began
 
     def submit(self, payload: P, ticket: Ticket, *, size: Size = Size(), group: Hashable = None) -> Future[R]:  # noqa: B008
         """As `submit_together`, for one payload; cancelling the future before it runs drops it."""

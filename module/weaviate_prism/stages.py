@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -131,7 +132,8 @@ class Device:
         decoding: Callable[[], int],
     ) -> None:
         self.pace = Pace()
-        self._limits = Limits(cost, self.pace)
+        self.limits = Limits(cost, self.pace)
+        self._fewest_pauses = sys.maxsize
         self.runs: list[tuple[Shape, float]] | None = []  # of the batches before its pace was learnt
         self._model = model
         self._cores = usable_cores()
@@ -142,7 +144,7 @@ class Device:
             self._run,
             metrics=metrics,
             model=label,
-            limits=self._limits,
+            limits=self.limits,
             on_death=on_death,
         )
 
@@ -164,20 +166,19 @@ class Device:
 
     def _forward(self, batch: Sequence[Prepared], threads: int) -> tuple[list[Answer], float]:
         """The answers, and the seconds that they took, less those of the queries that overtook the batch."""
-        pieces, overtaken = 1, 0.0
+        pauses, overtaken = 0, 0.0
 
         def pause() -> None:
-            nonlocal pieces, overtaken
-            pieces += 1
-            paused = time.monotonic()
-            self.stage.overtake()
-            overtaken += time.monotonic() - paused
+            nonlocal pauses, overtaken
+            pauses += 1
+            overtaken += self.stage.overtake()
 
         began = time.monotonic()
         # a GPU has all layers in its queue before the first is computed
         with pausing(pause) if self._model.info.device == "cpu" else contextlib.nullcontext():
             answers = list(self._model.forward(batch, threads))
-        self._limits.pieces = pieces
+        self._fewest_pauses = min(self._fewest_pauses, pauses)  # of a model for pictures, with texts only
+        self.limits.pieces = max(1, self._fewest_pauses)  # what comes before the first is next to nothing
         return answers, time.monotonic() - began - overtaken
 
     def _threads(self, size: Size) -> int:

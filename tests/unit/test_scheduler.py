@@ -258,6 +258,33 @@ def test_inserts_are_cut_while_queries_come() -> None:
     assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 36
 
 
+@pytest.mark.parametrize(
+    ("fixed", "pieces", "quiet", "while_queries_come"),
+    [
+        (0.019, 1, 36, 3),  # of 0.01 s each, in 0.38 and 0.05 s
+        (0.019, 6, 36, 16),  # in 6 pieces of 0.03 s
+        (0.019, 20, 36, 36),  # never more than without queries
+        (0.1, 6, 100, 10),  # twice the fixed costs
+    ],
+)
+def test_inserts_that_queries_overtake_between_pieces_are_cut_to_longer_batches(
+    fixed: float, pieces: int, quiet: int, while_queries_come: int
+) -> None:
+    queue = queue_of(*(job(str(n), 0.0, bulk=True) for n in range(300)), pace=paced(fixed))
+    queue.limits.pieces = pieces
+    assert len(taken(queue, 0.0)) == quiet
+    queue.put(job("query", 1.0))
+    assert taken(queue, 1.0) == ["query"]
+    assert len(taken(queue, 1.0)) == while_queries_come
+
+
+def test_queries_are_cut_alike_whether_inserts_are_overtaken_or_not() -> None:
+    works = Work(10.0), Work(11.0)
+    queue = queue_of(*(job(str(n), 0.0, work=works[n % 2]) for n in range(100)), pace=paced())
+    queue.limits.pieces = 6
+    assert len(taken(queue)) == 5
+
+
 def test_queries_that_overtake_inserts_leave_them_a_quarter_of_the_device() -> None:
     queue = queue_of(job("insert", 0.0, bulk=True))
     assert not queue.may_overtake(0.0)

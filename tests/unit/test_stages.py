@@ -23,7 +23,7 @@ from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.pauses import one_by_one
 from weaviate_prism.pace import Pace
-from weaviate_prism.scheduler import DeviceLost, Job, ticket
+from weaviate_prism.scheduler import AGED_TURN, AGEING_SECONDS, DeviceLost, Job, Ticket, ticket
 from weaviate_prism.stage import Stage, all_done
 from weaviate_prism.stages import ONE_THREAD_SECONDS, Device
 from weaviate_prism.values import Priority
@@ -286,10 +286,14 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
 
 
 class Pausing:
-    """A device whose batches have three steps with a pause before each; `before` is told which step comes."""
+    """A device whose batches pause before each of their steps; `before` is told which step comes.
+
+    Those of queries have three steps of a second, those of inserts five of 0.6 s.
+    """
 
     def __init__(self, before: Callable[[str], object]) -> None:
         self.steps: list[str] = []
+        self.overtaken = 0.0
         self.deaths: list[str] = []
         self.now = 0.0
         self._before = before
@@ -297,24 +301,25 @@ class Pausing:
             "device",
             self._run,
             metrics=Metrics(),
-            limits=Limits(100, Pace()),
             clock=lambda: self.now,
             on_death=self.deaths.append,
         )
 
     def _run(self, batch: Sequence[str]) -> list[str]:
-        for step in range(3):
-            self._before(f"{batch[0]} {step}")
-            self.stage.overtake()
-            self.steps.append(f"{batch[0]} {step}")
-            self.now += 1.0
+        (name,) = batch
+        steps, seconds = (5, 0.6) if name.startswith("insert") else (3, 1.0)
+        for step in range(steps):
+            self._before(f"{name} {step}")
+            self.overtaken += self.stage.overtake()
+            self.steps.append(f"{name} {step}")
+            self.now += seconds
         return upper(batch)
 
     def submit(self, name: str, priority: Priority = Priority.QUERY) -> Future[str]:
-        return self.stage.submit(name, ticket(priority, FAR))
+        return self.stage.submit(name, Ticket(priority, self.now, FAR))
 
 
-def test_queries_overtake_inserts_wherever_these_pause_and_nobody_else() -> None:
+def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part() -> None:
     queries: list[Future[str]] = []
 
     def before(step: str) -> None:
@@ -325,9 +330,28 @@ def test_queries_overtake_inserts_wherever_these_pause_and_nobody_else() -> None
     assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
     assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
     by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
-    # the second waits for a third of the time that the first took
-    assert device.steps == ["insert 0", *by_first, "insert 1", *by_second, "insert 2"]
+    # a third of the time that the first took is two steps
+    assert device.steps == ["insert 0", *by_first, "insert 1", "insert 2", *by_second, "insert 3", "insert 4"]
+    assert device.overtaken == pytest.approx(6.0)
     assert device.stage.running(Priority.QUERY) == device.stage.running(Priority.BULK) == 0
+    device.stage.close()
+
+
+def test_inserts_overtake_nobody_however_long_they_have_waited() -> None:
+    others: list[Future[str]] = []
+
+    def before(step: str) -> None:
+        if step == "insert 1":
+            others.extend(device.submit(f"insert-{number}", Priority.BULK) for number in range(2))
+            device.now += AGEING_SECONDS + 1
+            others.extend(device.submit(f"query-{number}") for number in range(AGED_TURN + 1))
+
+    device = Pausing(before)
+    assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
+    assert all(other.result(5) for other in others)
+    between = device.steps[1 : device.steps.index("insert 4")]
+    assert {step[:6] for step in between} == {"insert", "query-"}
+    assert not any(step.startswith("insert-") for step in between)
     device.stage.close()
 
 
@@ -363,23 +387,38 @@ def test_a_device_that_is_lost_to_a_query_is_lost_to_the_insert_that_it_overtake
     assert len(device.deaths) == 1
 
 
-def test_the_pace_of_an_insert_is_learnt_without_the_queries_that_overtook_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    queries: list[Future[Any]] = []
+def layered(kind: str, seconds: Callable[[int], float], before: Callable[[int, int], object]) -> Device:
+    """On a device of this kind, of a model with as many layers as the first input has patches; each takes so long."""
 
     def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
-        for layer in one_by_one(range(2)):
-            if batch[0].tokens == 7 and layer == 0:
-                queries.append(device.stage.submit(Prepared(None, 1), ticket(Priority.QUERY, FAR)))
-            clock[0] += batch[0].tokens
+        tokens = batch[0].tokens
+        for layer in one_by_one(range(batch[0].patches)):
+            before(tokens, layer)
+            time.sleep(seconds(tokens))
         return np.ones((len(batch), 1), np.float32)
 
-    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device="cpu"), forward=forward)
-    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
-    device.stage.submit(Prepared(None, 7), ticket(Priority.BULK, FAR)).result(5)
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device=kind), forward=forward)
+    return Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
+
+
+@pytest.mark.parametrize(("kind", "first", "pieces"), [("cpu", 1, 3), ("cuda", 7, 1)])
+def test_queries_overtake_inserts_on_a_cpu_whose_pace_is_learnt_without_them(
+    kind: str, first: int, pieces: int
+) -> None:
+    queries: list[Future[Any]] = []
+
+    def before(tokens: int, layer: int) -> None:
+        if tokens == 7 and layer == 0:
+            queries.append(device.stage.submit(Prepared(None, 1, 3), ticket(Priority.QUERY, FAR)))
+
+    device = layered(kind, lambda tokens: 0.2 if tokens == 1 else 0.0, before)
+    device.stage.submit(Prepared(None, 7, 4), ticket(Priority.BULK, FAR)).result(5)
     queries[0].result(5)
-    assert device.runs == [((1, 1, 0), 2.0), ((1, 7, 0), 14.0)]
+    assert device.runs is not None
+    took = {tokens: seconds for (_, tokens, _), seconds in device.runs}
+    assert next(iter(took)) == first  # to end
+    assert took[7] < 0.5 < took[1]
+    assert device.limits.pieces == pieces  # of the pass with fewest, on a CPU
     device.stage.close()
 
 

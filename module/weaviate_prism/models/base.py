@@ -122,6 +122,7 @@ class Embedder(Model, Protocol):
     def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:
         """[len(batch), dimensions] float32, not normalised. Called by one thread only.
 
+        Where it pauses (`models/pauses.py`), it may be called for another batch before it returns.
         `threads`: of the CPU for each operation; 0: all.
         """
 

@@ -33,8 +33,6 @@ def on_device(device: str, threads: int) -> Iterator[None]:
 
 
 def _meaning(error: RuntimeError, device: str) -> Exception:
-    if isinstance(error, DeviceLost):  # met by a pass that overtook this one
-        return error
     on_gpu = isinstance(error, torch.OutOfMemoryError)
     if on_gpu or "DefaultCPUAllocator" in str(error):  # which has no exception of its own
         traceback.clear_frames(error.__traceback__)  # they hold the failed batch's activations

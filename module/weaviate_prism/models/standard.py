@@ -45,7 +45,7 @@ class Standard:
         self._lock = threading.Lock()
         self._copies = isinstance(model[0], Transformer)
         for layer in model.modules():
-            if isinstance(layer, GradientCheckpointingLayer):  # as all layers of transformers' own models are
+            if isinstance(layer, GradientCheckpointingLayer):  # as nearly all layers of transformers are; not MPNet's
                 layer.register_forward_pre_hook(lambda *_: pause())
 
     def patched(self, content: Content) -> Content:
