@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from weaviate_prism import returning, stages
+from weaviate_prism import returning, scheduler, stages
 from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
-from weaviate_prism.models.pauses import one_by_one
+from weaviate_prism.models.pauses import one_by_one, pausing
 from weaviate_prism.pace import Pace
-from weaviate_prism.scheduler import AGED_TURN, AGEING_SECONDS, DeviceLost, Job, Ticket, ticket
+from weaviate_prism.scheduler import AGEING_SECONDS, DeviceLost, Job, Ticket, ticket
 from weaviate_prism.stage import Stage, all_done
 from weaviate_prism.stages import ONE_THREAD_SECONDS, Device
 from weaviate_prism.values import Priority
@@ -337,21 +337,20 @@ def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part()
     device.stage.close()
 
 
-def test_inserts_overtake_nobody_however_long_they_have_waited() -> None:
+def test_inserts_overtake_nobody_however_long_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "AGED_TURN", 1)
     others: list[Future[str]] = []
 
     def before(step: str) -> None:
         if step == "insert 1":
-            others.extend(device.submit(f"insert-{number}", Priority.BULK) for number in range(2))
+            others.append(device.submit("insert-b", Priority.BULK))
             device.now += AGEING_SECONDS + 1
-            others.extend(device.submit(f"query-{number}") for number in range(AGED_TURN + 1))
+            others.append(device.submit("query"))
 
     device = Pausing(before)
     assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
-    assert all(other.result(5) for other in others)
-    between = device.steps[1 : device.steps.index("insert 4")]
-    assert {step[:6] for step in between} == {"insert", "query-"}
-    assert not any(step.startswith("insert-") for step in between)
+    assert [other.result(5) for other in others] == ["INSERT-B", "QUERY"]
+    assert device.steps[:5] == ["insert 0", "query 0", "query 1", "query 2", "insert 1"]
     device.stage.close()
 
 
@@ -385,6 +384,14 @@ def test_a_device_that_is_lost_to_a_query_is_lost_to_the_insert_that_it_overtake
     device.stage.join(5)
     assert isinstance(lost[1].exception(5), Internal)
     assert len(device.deaths) == 1
+
+
+def test_a_pass_pauses_before_each_layer() -> None:
+    told: list[str] = []
+    with pausing(lambda: told.append("pause")):
+        told.extend(one_by_one("ab"))
+    told.extend(one_by_one("c"))
+    assert told == ["pause", "a", "pause", "b", "c"]
 
 
 def layered(kind: str, seconds: Callable[[int], float], before: Callable[[int, int], object]) -> Device:
