@@ -330,8 +330,8 @@ def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part()
     assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
     assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
     by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
-    # a third of the time that the first took is two steps
-    assert device.steps == ["insert 0", *by_first, "insert 1", "insert 2", *by_second, "insert 3", "insert 4"]
+    # half of the time that the first took is two steps and a half
+    assert device.steps == ["insert 0", *by_first, "insert 1", "insert 2", "insert 3", *by_second, "insert 4"]
     assert device.overtaken == pytest.approx(6.0)
     assert device.stage.running(Priority.QUERY) == device.stage.running(Priority.BULK) == 0
     device.stage.close()
