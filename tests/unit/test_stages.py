@@ -354,35 +354,34 @@ def test_inserts_overtake_nobody_however_long_they_have_waited(monkeypatch: pyte
     device.stage.close()
 
 
-def test_a_query_that_fails_does_not_fail_the_insert_that_it_overtakes() -> None:
-    failing: list[Future[str]] = []
+def overtaken_by_a_query_that_meets(error: BaseException) -> tuple[Pausing, Future[str], Future[str]]:
+    """The device, the insert, which has ended, and the query that overtook it."""
+    queries: list[Future[str]] = []
 
     def before(step: str) -> None:
         if step == "insert 1":
-            failing.append(device.submit("query"))
+            queries.append(device.submit("query"))
         if step.startswith("query"):
-            raise InvalidInput("cannot be read")
+            raise error
 
     device = Pausing(before)
-    assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
-    assert isinstance(failing[0].exception(5), InvalidInput)
+    insert = device.submit("insert", Priority.BULK)
+    insert.exception(5)
+    return device, insert, queries[0]
+
+
+def test_a_query_that_fails_does_not_fail_the_insert_that_it_overtakes() -> None:
+    device, insert, query = overtaken_by_a_query_that_meets(InvalidInput("cannot be read"))
+    assert insert.result(5) == "INSERT"
+    assert isinstance(query.exception(5), InvalidInput)
     device.stage.close()
 
 
 def test_a_device_that_is_lost_to_a_query_is_lost_to_the_insert_that_it_overtakes() -> None:
-    lost: list[Future[str]] = []
-
-    def before(step: str) -> None:
-        if step == "insert 1":
-            lost.append(device.submit("query"))
-        if step.startswith("query"):
-            raise DeviceLost("CUDA error")
-
-    device = Pausing(before)
-    lost.append(device.submit("insert", Priority.BULK))
-    assert isinstance(lost[0].exception(5), Internal)
+    device, insert, query = overtaken_by_a_query_that_meets(DeviceLost("CUDA error"))
+    assert isinstance(insert.exception(5), Internal)
     device.stage.join(5)
-    assert isinstance(lost[1].exception(5), Internal)
+    assert isinstance(query.exception(5), Internal)
     assert len(device.deaths) == 1
 
 
@@ -394,31 +393,24 @@ def test_a_pass_pauses_before_each_layer() -> None:
     assert told == ["pause", "a", "pause", "b", "c"]
 
 
-def layered(kind: str, seconds: Callable[[int], float], before: Callable[[int, int], object]) -> Device:
-    """On a device of this kind, of a model with as many layers as the first input has patches; each takes so long."""
-
-    def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
-        tokens = batch[0].tokens
-        for layer in one_by_one(range(batch[0].patches)):
-            before(tokens, layer)
-            time.sleep(seconds(tokens))
-        return np.ones((len(batch), 1), np.float32)
-
-    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device=kind), forward=forward)
-    return Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
-
-
 @pytest.mark.parametrize(("kind", "first", "pieces"), [("cpu", 1, 3), ("cuda", 7, 1)])
 def test_queries_overtake_inserts_on_a_cpu_whose_pace_is_learnt_without_them(
     kind: str, first: int, pieces: int
 ) -> None:
+    """The insert has 7 tokens and 4 layers, the query 1 token and 3 layers of 0.2 s."""
     queries: list[Future[Any]] = []
 
-    def before(tokens: int, layer: int) -> None:
-        if tokens == 7 and layer == 0:
-            queries.append(device.stage.submit(Prepared(None, 1, 3), ticket(Priority.QUERY, FAR)))
+    def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
+        (one,) = batch
+        for layer in one_by_one(range(one.patches)):
+            if one.tokens == 1:
+                time.sleep(0.2)
+            elif layer == 0:
+                queries.append(device.stage.submit(Prepared(None, 1, 3), ticket(Priority.QUERY, FAR)))
+        return np.ones((1, 1), np.float32)
 
-    device = layered(kind, lambda tokens: 0.2 if tokens == 1 else 0.0, before)
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device=kind), forward=forward)
+    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
     device.stage.submit(Prepared(None, 7, 4), ticket(Priority.BULK, FAR)).result(5)
     queries[0].result(5)
     assert device.runs is not None
