@@ -153,13 +153,15 @@ def rerank_requests(query: str, documents: Sequence[Content]) -> list[bytes]:
 
 def predict(model: CrossEncoder, query: str, kind: str, documents: Sequence[Any]) -> Any:
     """`CrossEncoder.predict` in batches of 32, decoding included."""
-    options: dict[str, Any] = {}
-    if kind == "images":
-        documents = [picture(each) for each in documents]
-    if kind == "video":
-        documents, options["processing_kwargs"] = frames(documents)
-    pairs = [(query, each) for each in documents]
-    return model.predict(pairs, batch_size=CHUNK, show_progress_bar=False, **options)
+    if kind == "video":  # it hands what is told of all clips to each batch
+        return [predict_clips(model, query, documents[at : at + CHUNK]) for at in range(0, len(documents), CHUNK)]
+    read = [picture(each) for each in documents] if kind == "images" else documents
+    return model.predict([(query, each) for each in read], batch_size=CHUNK, show_progress_bar=False)
+
+
+def predict_clips(model: CrossEncoder, query: str, clips: Sequence[bytes]) -> Any:
+    decoded, options = frames(clips)
+    return model.predict([(query, each) for each in decoded], show_progress_bar=False, processing_kwargs=options)
 
 
 @functools.cache
