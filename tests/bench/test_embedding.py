@@ -60,8 +60,11 @@ CASES = {
         infinity=True,
         wanted={"encode one by one": 3},
     ),
+    "mid_short_text": Case("mid-embed", "short text", "texts", lambda: content.text(6), 30, 3),
     "mid_text_of_200_tokens": Case("mid-embed", "text of 200 tokens", "texts", lambda: content.text(100), 4, 3),
+    "mid_640x480": Case("mid-embed", "640x480 JPEG", "images", lambda: content.photograph(640, 480), 3, 3),
     "mid_clip": Case("mid-embed", "10 s clip, 256x192", "video", lambda: content.clip(256, 192), 1, 1),
+    "bundled_short_text": Case("scenes-embedder", "short text", "texts", lambda: content.text(6), 200, 5),
     "bundled_640x480": Case("scenes-embedder", "640x480 JPEG", "images", lambda: content.photograph(640, 480), 100, 5),
     "bundled_clip": Case("scenes-embedder", "10 s clip, 640x360", "video", lambda: content.clip(640, 360), 4, 3),
     "qwen3_vl_2b_640x480": Case(
