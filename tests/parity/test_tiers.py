@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
+from contract.running import InProcess
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
@@ -180,6 +181,15 @@ def test_a_way_that_breaks_is_not_taken(
     monkeypatch.setattr(VisionTower, method, broken)
     assert load(FLOAT32).info.tier == "standard"
     assert "no such thing" in caplog.text
+
+
+def test_meta_and_metrics_tell_of_a_way_that_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(VisionTower, "__call__")
+    with InProcess(embedder="scenes-embedder", reranker="none", device="cpu", dtype="float32") as running:
+        (model,) = running.http.get("/meta").json()["models"]
+        metrics = running.http.get("/metrics").text
+    assert (model["tier"], model["refused_tiers"]) == ("standard", ["qwen-vl"])
+    assert 'prism_tiers_refused_total{kind="embedder",name="scenes-embedder",tier="qwen-vl"} 1.0' in metrics
 
 
 def mean_pooled(model: Any) -> None:

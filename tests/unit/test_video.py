@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def assert_shows(decoded: Clip, levels: list[int]) -> None:
 def seconds(decoded: Clip) -> list[float]:
     """When models will believe that each frame was shown."""
     return [round(index / decoded.fps, 3) for index in decoded.indices]
+
+
+def native_threads() -> set[str]:
+    return {each.name for each in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that FFmpeg started by Linux's list")
+def test_a_clip_has_no_threads_of_its_own() -> None:
+    DECODER.clip(clip(29, "mp4"))  # whatever is started once
+    before = native_threads()
+    opened = video.open_clip(clip(29, "mp4"), Settings(), 8)
+    opened.decode()
+    assert native_threads() == before
 
 
 # -- which frames --------------------------------------------------------------------------------
