@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from weaviate_prism.errors import DeadlineExceeded
-from weaviate_prism.scheduler import Ticket, Work
+from weaviate_prism.jobs import Ticket, Work
 from weaviate_prism.values import Priority
 
 S = TypeVar("S")

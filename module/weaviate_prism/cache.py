@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from weaviate_prism.errors import PrismError
+from weaviate_prism.errors import DeadlineExceeded, PrismError
+from weaviate_prism.jobs import Ticket
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Vector
 
 # A dict entry, its key of 20 bytes and the array object, measured with tracemalloc: 237 to 281 as the dict grows.
@@ -49,7 +49,8 @@ class EmbeddingCache:
 
         `compute` gets all keys that nobody else computes at once, so that they may share work. A key must
         name everything that changes the vector. Work in flight is shared with those who would not get it
-        sooner on their own, and whose deadline is no later; it ends when the last of them is gone.
+        sooner on their own, and ends when the last of them is gone. Where it comes too late for whoever asked
+        first, and not for another, it begins anew.
         """
         found: dict[Hashable, Vector | PrismError] = {}
         flights: dict[Hashable, _Flight] = {}
@@ -58,7 +59,7 @@ class EmbeddingCache:
             flight = self._flights.get(key)
             if (vector := self._vectors.get(key)) is not None:
                 found[key] = vector
-            elif flight is not None and _serves(flight.ticket, ticket):
+            elif flight is not None and flight.ticket.priority <= ticket.priority:
                 flights[key] = flight
             else:
                 missing.append(key)
@@ -67,7 +68,10 @@ class EmbeddingCache:
         self._misses.inc(len(missing))
         if missing:
             flights |= dict.fromkeys(missing, self._take_off(missing, compute, ticket))
-        return found | await self._wait(flights) if flights else found
+        answers = found | await self._wait(flights) if flights else found
+        hasty = [key for key, flight in flights.items() if flight.ticket.deadline < ticket.deadline]
+        again = [key for key in hasty if isinstance(answers[key], DeadlineExceeded)]
+        return {**answers, **await self.get(again, compute, ticket)} if again else answers
 
     def _take_off(self, keys: Sequence[Hashable], compute: Compute, ticket: Ticket) -> _Flight:
         flight = _Flight(keys, asyncio.ensure_future(self._fly(keys, compute)), ticket)
@@ -115,8 +119,3 @@ class EmbeddingCache:
         vector = vector.copy()  # a row of its batch would keep the whole batch
         self._vectors.keep(key, vector, vector.nbytes + ENTRY_OVERHEAD)
         return vector
-
-
-def _serves(flying: Ticket, wanted: Ticket) -> bool:
-    """Whether work under one ticket is as good as under the other, give or take a second."""
-    return wanted.deadline <= flying.deadline + 1.0 and flying.due <= wanted.due + 1.0

@@ -1,8 +1,12 @@
-"""How many cores this process really has: its CPU affinity, and the quotas of its control groups."""
+"""How many cores this process really has: its CPU affinity, and the quotas of its control groups; and how a
+thread leaves them to others.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +18,13 @@ def usable_cores() -> int:
     """At least 1. A quota of 1.5 cores counts as 2, one of 0.5 as 1."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, round(min([affinity, *_quotas()])))
+
+
+def be_nice(niceness: int) -> None:
+    """Lets the calling thread leave the cores to others, for good: only root may take that back."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _quotas() -> Iterator[float]:

@@ -17,11 +17,11 @@ from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
 from weaviate_prism.intake import digest, has_media, name_of, size_of
+from weaviate_prism.jobs import Ticket
 from weaviate_prism.models.base import Content
-from weaviate_prism.scheduler import Ticket, ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import units_of
-from weaviate_prism.values import Digest, Part, Priority
+from weaviate_prism.values import Digest, Part
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Input:
         return has_media(self.parts)
 
 
-async def digests_of(parts: Iterable[Part], stages: Stages, deadline: float) -> dict[int, Digest]:
+async def digests_of(parts: Iterable[Part], stages: Stages, ticket: Ticket) -> dict[int, Digest]:
     """The digest of every part, by the part's `id`.
 
     Raises:
@@ -57,8 +57,7 @@ async def digests_of(parts: Iterable[Part], stages: Stages, deadline: float) -> 
     if sum(map(size_of, different)) <= HASH_INLINE_BYTES:
         return _digests(different)
     jobs = units_of(((part, size_of(part)) for part in different), HASH_JOB_BYTES)
-    asked = ticket(Priority.QUERY, deadline)
-    done = await asyncio.gather(*(stages.on_cpu(functools.partial(_digests, job), asked) for job in jobs))
+    done = await asyncio.gather(*(stages.on_cpu(functools.partial(_digests, job), ticket) for job in jobs))
     return {key: one for of_job in done for key, one in of_job.items()}
 
 

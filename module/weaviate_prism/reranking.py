@@ -16,11 +16,11 @@ from weaviate_prism.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.intake import Intake, has_media, id_of
+from weaviate_prism.jobs import Ticket, Work
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Asked, Clip, Content, Picture, Prepared, Reranker
 from weaviate_prism.preparing import digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
-from weaviate_prism.scheduler import Ticket, Work
 from weaviate_prism.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import LOWEST_SCORE, Digest, Image, Item, Part, Seen, Text, Video
@@ -107,10 +107,9 @@ class Reranking:
 
     async def _work(self, query: Item, request: Request) -> Work:
         """One for all chunks of a search: Weaviate sends its documents in requests of 32, side by side."""
-        deadline = request.ticket.deadline
-        async with until_deadline(deadline, "while the query was digested"):
+        async with until_deadline(request.ticket.deadline, "while the query was digested"):
             unseen = [part for part in query.parts if not isinstance(part, Seen)]
-            digests = await digests_of(unseen, self._stages, deadline)
+            digests = await digests_of(unseen, self._stages, request.ticket)
         of_query = tuple(id(part.patches) if isinstance(part, Seen) else digests[id(part)] for part in query.parts)
         return self._works.setdefault((request.reranker, request.instruction, request.video_frames, of_query), Work())
 
@@ -150,9 +149,9 @@ class Reranking:
         if not self._intake.seen.serves(request.reranker):
             return {}
         parts = (part for document in documents if isinstance(document, Item) for part in document.parts)
-        deadline = request.ticket.deadline
-        async with until_deadline(deadline, "while the documents were digested"):
-            return await digests_of((part for part in parts if isinstance(part, Image | Video)), self._stages, deadline)
+        media = (part for part in parts if isinstance(part, Image | Video))
+        async with until_deadline(request.ticket.deadline, "while the documents were digested"):
+            return await digests_of(media, self._stages, request.ticket)
 
     def _recognised(self, document: Item | PrismError, request: Request) -> Item | PrismError:
         """With what the model has seen of its media in their place, which nothing can push out then."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from weaviate_prism.batching import SHORT, Limits, Size
+from weaviate_prism.jobs import Job, Lines, Place, Ticket, Work, kind_of, like
+from weaviate_prism.queries import Queries
 from weaviate_prism.returning import Returning
 from weaviate_prism.values import Priority
 
@@ -39,87 +37,14 @@ class DeviceLost(RuntimeError):
     """The device cannot go on (a CUDA error that sticks); ends the stage that meets it."""
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Work:
-    """What is left of a request, or of several that are chunks of one search."""
-
-    seconds: float = 0.0  # an estimate, see `backlog.py`; 0 as long as nothing is known
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """How urgent a piece of work is; travels with it through all stages."""
-
-    priority: Priority
-    arrived: float  # time.monotonic() seconds
-    deadline: float  # likewise
-    work: Work = field(default_factory=Work, compare=False)
-
-    @property
-    def due(self) -> float:
-        """When it is overtaken no more by all that come later."""
-        return self.arrived + (AGEING_SECONDS if self.priority is Priority.BULK else 0.0)
-
-
-@dataclass(slots=True, eq=False)
-class Job(Generic[P, R]):
-    """One payload on its way through a stage."""
-
-    payload: P
-    ticket: Ticket
-    queued: float
-    size: Size = field(default_factory=Size)
-    group: Hashable = None
-    future: Future[R] = field(default_factory=Future)
-    context: Context = field(default_factory=copy_context)  # of whoever queued it, for the log
-
-
-class _Place(Generic[P, R]):
-    """Of one job in all lines that it stands in; empty once it is taken, so that no line keeps its payload."""
-
-    __slots__ = ("job",)
-
-    def __init__(self, job: Job[P, R]) -> None:
-        self.job: Job[P, R] | None = job
-
-
-Kind: TypeAlias = tuple[Priority, Hashable, int]
-"""Jobs of one kind may share a batch: their priority, group, and about their length."""
-
-
-class _Lines(Generic[P, R]):
-    """Jobs by kind, first come first served."""
-
-    def __init__(self) -> None:
-        self._lines: dict[Kind, deque[_Place[P, R]]] = {}
-
-    def put(self, place: _Place[P, R], kind: Kind) -> None:
-        self._lines.setdefault(kind, deque()).append(place)
-
-    def first(self, kind: Kind) -> _Place[P, R] | None:
-        line = self._lines.get(kind)
-        while line:
-            if line[0].job is not None:
-                return line[0]
-            line.popleft()
-        self._lines.pop(kind, None)
-        return None
-
-    def any(self) -> _Place[P, R] | None:
-        """One of those that have waited longest."""
-        for kind in list(self._lines):
-            if (place := self.first(kind)) is not None:
-                return place
-        return None
-
-
-class _Waiting(_Lines[P, R]):
+class _Waiting(Lines[P, R]):
     """The jobs of one work in one queue."""
 
-    def __init__(self, work: Work, arrived: float) -> None:
+    def __init__(self, ticket: Ticket) -> None:
         super().__init__()
-        self.work = work
-        self.arrived = arrived
+        self.work = ticket.work
+        self.priority = ticket.priority
+        self.arrived = ticket.arrived
         self.rank: tuple[float, float] | None = None  # under which it stands in the heap
 
     def ranked(self) -> tuple[float, float]:
@@ -130,16 +55,17 @@ class _Waiting(_Lines[P, R]):
 class JobQueue(Generic[P, R]):
     """Jobs of works, of which the one with the least left goes first. Not thread-safe: the stage holds a lock."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, queries: Queries | None = None) -> None:
         self.limits = limits
+        self._queries = queries or Queries()  # here and in the queues of other models
         self._works: dict[Priority, dict[Work, _Waiting[P, R]]] = {priority: {} for priority in Priority}
         self._heaps: dict[Priority, list[tuple[tuple[float, float], int, _Waiting[P, R]]]] = {p: [] for p in Priority}
-        self._all: _Lines[P, R] = _Lines()
-        self._arrivals: deque[_Place[P, R]] = deque()
+        self._all: Lines[P, R] = Lines()
+        self._arrivals: list[tuple[float, int, Place[P, R]]] = []  # a heap
         self._counts = dict.fromkeys(Priority, 0)
         self._order = itertools.count()  # first come, first served among equals
         self._turns = itertools.count(1)
-        self._last_query = float("-inf")
+        self._led: deque[_Waiting[P, R]] = deque(maxlen=2)  # what is left of them may have become less
         self._next_overtaking = float("-inf")  # not before then
         self._returning = {priority: Returning() for priority in Priority}
 
@@ -150,36 +76,51 @@ class JobQueue(Generic[P, R]):
         """How many of this priority wait."""
         return self._counts[priority]
 
-    def put(self, job: Job[P, R]) -> None:
-        place, kind = _Place(job), _kind(job)
+    def put(self, job: Job[P, R]) -> Place[P, R]:
+        """Where it stands from now on, for `leave_out`."""
+        place, kind = Place(job), kind_of(job)
         works, work = self._works[job.ticket.priority], job.ticket.work
         if (waiting := works.get(work)) is None:
-            waiting = works[work] = _Waiting(work, job.ticket.arrived)
+            waiting = works[work] = _Waiting(job.ticket)
         waiting.put(place, kind)
         self._all.put(place, kind)
-        self._arrivals.append(place)
+        heapq.heappush(self._arrivals, (job.ticket.arrived, next(self._order), place))
         self._counts[job.ticket.priority] += 1
         if job.ticket.priority is Priority.QUERY:
-            self._last_query = max(self._last_query, job.queued)
-        self._rank(job.ticket.priority, waiting)
+            self._queries.came(job.queued)
+        self._rank(waiting)
+        return place
+
+    def leave_out(self, place: Place[P, R]) -> Job[P, R] | None:
+        """Whose caller has gone, if it still waited."""
+        if place.job is None:
+            return None
+        job = self._remove(place)
+        if not len(self):
+            self._forget()
+        return job
 
     def hold(self, now: float) -> float:
-        """Seconds to wait for others, though there is something to be taken. Not for those who take one job each."""
+        """Seconds to wait for others, though there is something to be taken; none without a pace."""
         if self.limits.pace is None or not len(self):
             return 0.0
         first = Priority.QUERY if self._counts[Priority.QUERY] else Priority.BULK
         return self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
 
     def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
-        """It has been run, and nobody knows of it yet. Not for those who take one job each."""
+        """It has been run, and nobody knows of it yet."""
+        if self.limits.pace is None:
+            return
         first = batch[0].ticket.priority
         shared, waiting = {job.ticket.work for job in batch}, self._works[first]
         answered = sum(work not in waiting for work in shared)
         self._returning[first].ended(len(shared), answered, len(waiting), now)
 
     def may_overtake(self, now: float) -> bool:
-        """Whether queries wait, and inserts have had their part of the device since the last ones overtook them."""
-        return bool(self._counts[Priority.QUERY]) and now >= self._next_overtaking
+        """Whether queries wait, or those of another model run, and inserts have had their part of the device since
+        the last ones overtook them.
+        """
+        return bool(self._counts[Priority.QUERY] or self._queries.running) and now >= self._next_overtaking
 
     def overtook(self, began: float, now: float) -> None:
         """Queries did, from then until now."""
@@ -195,7 +136,10 @@ class JobQueue(Generic[P, R]):
         """
         batch: list[Job[P, R]] = []
         late: list[Job[P, R]] = []
-        while not batch and (place := self._leader(now, among)) is not None:
+        for waiting in self._led:
+            self._rank(waiting)
+        oldest = self._aged(now, among) is not None and next(self._turns) % AGED_TURN == 0
+        while not batch and (place := self._leader(now, among, oldest)) is not None:
             self._admit(place, batch, late, now)
         if batch:
             leader = batch[0].ticket
@@ -203,7 +147,7 @@ class JobQueue(Generic[P, R]):
             size = self._fill(batch, late, works.get(leader.work), batch[0].size, now)
             self._fill(batch, late, self._all, size, now)
             if (rest := works.get(leader.work)) is not None:
-                self._rank(leader.priority, rest)
+                self._led.append(rest)
         if not len(self):
             self._forget()
         return batch, late
@@ -211,7 +155,7 @@ class JobQueue(Generic[P, R]):
     def drain(self) -> list[Job[P, R]]:
         """Everything that still waits."""
         jobs = []
-        for place in self._arrivals:
+        for _, _, place in sorted(self._arrivals):
             if place.job is not None and place.job.future.set_running_or_notify_cancel():
                 jobs.append(place.job)
             place.job = None
@@ -224,30 +168,31 @@ class JobQueue(Generic[P, R]):
         for works in self._works.values():
             works.clear()
         self._arrivals.clear()
-        self._all = _Lines()
+        self._led.clear()
+        self._all = Lines()
         for heap in self._heaps.values():
             heap.clear()
 
     # -- who goes first -----------------------------------------------------------------------
 
-    def _leader(self, now: float, among: tuple[Priority, ...]) -> _Place[P, R] | None:
-        if (place := self._aged(now, among)) is not None and next(self._turns) % AGED_TURN == 0:
+    def _leader(self, now: float, among: tuple[Priority, ...], oldest: bool) -> Place[P, R] | None:
+        if oldest and (place := self._aged(now, among)) is not None:
             return place
         for priority in among:
             if (place := self._least(priority)) is not None:
                 return place
         return None
 
-    def _aged(self, now: float, among: tuple[Priority, ...]) -> _Place[P, R] | None:
+    def _aged(self, now: float, among: tuple[Priority, ...]) -> Place[P, R] | None:
         """Whoever came first, if that is long ago."""
-        while self._arrivals and self._arrivals[0].job is None:
-            self._arrivals.popleft()
-        first = self._arrivals[0].job if self._arrivals else None
-        if first is None or first.ticket.priority not in among or first.ticket.arrived + AGEING_SECONDS > now:
+        while self._arrivals and self._arrivals[0][-1].job is None:
+            heapq.heappop(self._arrivals)
+        place = self._arrivals[0][-1] if self._arrivals else None
+        if place is None or place.job is None or place.job.ticket.priority not in among:
             return None
-        return self._arrivals[0]
+        return place if place.job.ticket.arrived + AGEING_SECONDS <= now else None
 
-    def _least(self, priority: Priority) -> _Place[P, R] | None:
+    def _least(self, priority: Priority) -> Place[P, R] | None:
         """Of the work with the least left; entries of the heap whose rank is not the work's last are outdated."""
         heap = self._heaps[priority]
         while heap:
@@ -257,15 +202,15 @@ class JobQueue(Generic[P, R]):
             heapq.heappop(heap)
         return None
 
-    def _rank(self, priority: Priority, waiting: _Waiting[P, R]) -> None:
+    def _rank(self, waiting: _Waiting[P, R]) -> None:
         """Puts a work into the heap where it is not, or has another rank by now."""
         if waiting.rank is None or waiting.rank != (waiting.work.seconds, waiting.arrived):
-            heapq.heappush(self._heaps[priority], (waiting.ranked(), next(self._order), waiting))
+            heapq.heappush(self._heaps[waiting.priority], (waiting.ranked(), next(self._order), waiting))
 
     # -- with whom ----------------------------------------------------------------------------
 
     def _fill(
-        self, batch: list[Job[P, R]], late: list[Job[P, R]], lines: _Lines[P, R] | None, size: Size, now: float
+        self, batch: list[Job[P, R]], late: list[Job[P, R]], lines: Lines[P, R] | None, size: Size, now: float
     ) -> Size:
         """Takes jobs like the batch's first out of the lines as long as they fit; the size of the batch by now."""
         if lines is None:
@@ -273,7 +218,7 @@ class JobQueue(Generic[P, R]):
         hurried = self._hurried(batch[0], now)
         inserts = batch[0].ticket.priority is Priority.BULK
         guests = lines is self._all and not inserts
-        for kind in _like(batch[0]):
+        for kind in like(batch[0]):
             while (place := lines.first(kind)) is not None:
                 assert place.job is not None
                 larger = size + place.job.size
@@ -286,11 +231,11 @@ class JobQueue(Generic[P, R]):
         return size
 
     def _hurried(self, leader: Job[P, R], now: float) -> bool:
-        """Whether somebody waits behind the batch who is not in it; inserts leave room for the next query, too."""
+        """Whether another query waits behind the batch; inserts leave room for the next one, too."""
         if leader.ticket.priority is Priority.BULK:
-            return now < self._last_query + QUERIES_EXPECTED_SECONDS
-        waiting = (work for works in self._works.values() for work in itertools.islice(works, 2))
-        return any(work is not leader.ticket.work for work in waiting)
+            return now < self._queries.last + QUERIES_EXPECTED_SECONDS
+        queries = self._works[Priority.QUERY]
+        return any(work is not leader.ticket.work for work in itertools.islice(queries, 2))
 
     def _done_by_it(self, job: Job[P, R], *, guests: bool) -> bool:
         """Whether the batch does about all that is left of the job's work, such as the one text of a query, or the few
@@ -301,14 +246,9 @@ class JobQueue(Generic[P, R]):
             return False
         return left <= 2 * pace.more(job.size.shape) or (not guests and left <= SHORT * pace.fixed)
 
-    def _admit(self, place: _Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
+    def _admit(self, place: Place[P, R], batch: list[Job[P, R]], late: list[Job[P, R]], now: float) -> bool:
         """Takes a job out of all lines and into the batch, unless its caller has gone or its deadline is past."""
-        job, place.job = place.job, None
-        assert job is not None
-        self._counts[job.ticket.priority] -= 1
-        works = self._works[job.ticket.priority]
-        if works[job.ticket.work].any() is None:
-            del works[job.ticket.work]
+        job = self._remove(place)
         wanted = job.future.set_running_or_notify_cancel()
         if job.ticket.deadline <= now:
             late.append(job)  # who waited for it may have given it up just then
@@ -318,17 +258,12 @@ class JobQueue(Generic[P, R]):
         batch.append(job)
         return True
 
-
-def _kind(job: Job[P, R]) -> Kind:
-    return job.ticket.priority, job.group, job.size.level
-
-
-def _like(job: Job[P, R]) -> Iterator[Kind]:
-    """Those of which jobs may share a batch with it: of its length, then of about its length."""
-    priority, group, level = _kind(job)
-    return ((priority, group, each) for each in ((level, level - 1, level + 1) if job.size.length else (level,)))
-
-
-def ticket(priority: Priority, deadline: float, clock: Callable[[], float] = time.monotonic) -> Ticket:
-    """A ticket for work that arrives now."""
-    return Ticket(priority, clock(), deadline)
+    def _remove(self, place: Place[P, R]) -> Job[P, R]:
+        """Out of all lines."""
+        job, place.job = place.job, None
+        assert job is not None
+        self._counts[job.ticket.priority] -= 1
+        works = self._works[job.ticket.priority]
+        if works[job.ticket.work].any() is None:
+            del works[job.ticket.work]
+        return job

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import itertools
+import functools
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from weaviate_prism.batching import Limits, Size
+from weaviate_prism.cores import be_nice
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, TooLarge, Unavailable
+from weaviate_prism.jobs import Job, Place, Ticket
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.scheduler import DeviceLost, Job, JobQueue, Ticket
+from weaviate_prism.queries import Queries
+from weaviate_prism.scheduler import DeviceLost, JobQueue
 from weaviate_prism.values import Priority
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,8 @@ class Stage(Generic[P, R]):
     """Threads that run batches of jobs. A failed batch is halved until only the guilty job fails.
 
     Some more threads are `for_queries` only, so that none waits for a job of an insert. The others leave the cores to
-    them, and to the devices, as far as their niceness says.
+    them, and to the devices, as far as their niceness says. Stages of one device share their `queries`. Without
+    `limits`, each batch is one job.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class Stage(Generic[P, R]):
         threads: int = 1,
         for_queries: int = 0,
         niceness: int = 0,
-        limits: Limits = Limits(cost=1),  # noqa: B008
+        limits: Limits | None = None,
+        queries: Queries | None = None,
         model: str = "",
         clock: Callable[[], float] = time.monotonic,
         on_death: Callable[[str], object] = lambda reason: None,
@@ -55,10 +56,10 @@ class Stage(Generic[P, R]):
         self._waited = metrics.queue_seconds.labels(*self._labels)
         self._clock = clock
         self._on_death = on_death
-        self._queue: JobQueue[P, R] = JobQueue(limits)
+        self._queries = queries or Queries()
+        self._queue: JobQueue[P, R] = JobQueue(limits or Limits(cost=1), self._queries)
         self._niceness = niceness
-        lock = threading.RLock()
-        self._wake, self._wake_for_query = threading.Condition(lock), threading.Condition(lock)
+        self._wake, self._wake_for_query = (threading.Condition(self._queries.lock) for _ in range(2))
         self._free_for_queries = for_queries  # threads that do nothing else, and nothing now
         self._running = dict.fromkeys(Priority, 0)  # batches, by the priority of their first
         self._closed = ""  # why no more jobs are taken
@@ -88,13 +89,15 @@ class Stage(Generic[P, R]):
         return self._queue.count(priority)
 
     def overtake(self) -> float:
-        """For `run`, wherever it may pause: runs a batch of queries, if they wait for the inserts that it has.
+        """For `run`, wherever it may pause: runs a batch of queries, if they wait for the inserts that it has, or waits
+        for the one that another model of the device runs.
 
         Returns the seconds that this took.
         """
         began = self._clock()
         if self._running[Priority.QUERY] or not self._queue.may_overtake(began):
             return 0.0
+        self._queries.wait(lambda: self._queue.count(Priority.QUERY))
         self._run_next((Priority.QUERY,))
         ended = self._clock()
         self._queue.overtook(began, ended)
@@ -116,7 +119,8 @@ class Stage(Generic[P, R]):
             if self._closed:
                 raise Unavailable(self._closed)
             for job in jobs:
-                self._queue.put(job)
+                place = self._queue.put(job)
+                job.future.add_done_callback(functools.partial(self._leave_out, place))
             self._depth.set(len(self._queue))
             self._wake_for_query.notify(sum(job.ticket.priority is Priority.QUERY for job in jobs))
             self._wake.notify(len(jobs))
@@ -126,6 +130,7 @@ class Stage(Generic[P, R]):
         with self._wake:
             self._closed = self._closed or reason
             waiting = self._queue.drain()
+            self._depth.set(0)
             self._wake.notify_all()
             self._wake_for_query.notify_all()
         for job in waiting:
@@ -177,7 +182,7 @@ class Stage(Generic[P, R]):
             self._process(batch)
         finally:
             with self._wake:
-                self._running[batch[0].ticket.priority] -= 1
+                self._count_running(batch[0].ticket.priority, -1)
                 if queries_only:
                     self._free_for_queries += 1
 
@@ -190,7 +195,7 @@ class Stage(Generic[P, R]):
             self._depth.set(len(self._queue))
             gone = before - len(self._queue) - len(batch) - len(late)
             if batch:
-                self._running[batch[0].ticket.priority] += 1
+                self._count_running(batch[0].ticket.priority, 1)
             if queries_only and batch:
                 self._free_for_queries -= 1
                 self._wake.notify(self._queue.count(Priority.QUERY))
@@ -202,6 +207,22 @@ class Stage(Generic[P, R]):
         for job in batch:
             self._waited.observe(now - job.queued)
         return batch
+
+    def _count_running(self, priority: Priority, change: int) -> None:
+        self._running[priority] += change
+        if priority is Priority.QUERY:
+            self._queries.count_running(change)
+
+    def _leave_out(self, place: Place[P, R], future: Future[R]) -> None:
+        """Lets go of a payload whose future was cancelled: its room is given back by now."""
+        if not future.cancelled():
+            return
+        with self._wake:
+            job = self._queue.leave_out(place)
+            self._depth.set(len(self._queue))
+        if job is not None:
+            late = job.ticket.deadline <= self._clock()
+            self._metrics.dropped.labels("deadline" if late else "caller_gone").inc()
 
     def _may_take(self, queries_only: bool) -> tuple[Priority, ...]:
         """What a thread may do now; queries are left to the free threads that do nothing else."""
@@ -229,13 +250,12 @@ class Stage(Generic[P, R]):
         except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
             self._split(batch, error)
         else:
-            if self._queue.limits.pace is not None:
-                with self._wake:
-                    self._queue.ended(batch, self._clock())
+            with self._wake:
+                self._queue.ended(batch, self._clock())
             for job, result in zip(batch, results, strict=True):
                 job.future.set_result(result)
             self._metrics.stage_seconds.labels(*self._labels).observe(self._clock() - started)
-            if self._queue.limits.cost > 1:  # the CPU threads take one job at a time
+            if self._queue.limits.pace is not None:  # the CPU threads take one job at a time
                 self._metrics.batch_items.labels(*self._labels).observe(len(batch))
 
     def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
@@ -263,36 +283,3 @@ class Stage(Generic[P, R]):
             return TooLarge("does not fit into the memory that is left")
         log.error("%s failed", self.name, exc_info=error)
         return Internal("the service failed on this item; its log has the details")
-
-
-def be_nice(niceness: int) -> None:
-    """Lets the calling thread leave the cores to others, for good: only root may take that back."""
-    if sys.platform == "linux":  # elsewhere it would be the whole process
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
-
-
-async def all_done(futures: Sequence[Future[Any]]) -> None:
-    """Waits until all have ended somehow, and wakes the event loop once; when cancelled, so are those that wait."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    left = itertools.count(len(futures) - 1, -1)  # its `next` is atomic
-
-    def wake() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    def count(_: Future[Any]) -> None:
-        if next(left) == 0:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-                loop.call_soon_threadsafe(wake)
-
-    for future in futures:
-        future.add_done_callback(count)
-    try:
-        if futures:
-            await ended
-    except asyncio.CancelledError:
-        for future in futures:
-            future.cancel()
-        raise

@@ -5,11 +5,14 @@ Knows nothing of items, targets or scores.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import itertools
 import operator
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -23,12 +26,13 @@ from weaviate_prism.batching import Limits, Size
 from weaviate_prism.config import Settings
 from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import Internal, PrismError
+from weaviate_prism.jobs import Job, Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared, Reranker
 from weaviate_prism.models.pauses import pausing
 from weaviate_prism.pace import Pace, Shape
-from weaviate_prism.scheduler import Job, Ticket
-from weaviate_prism.stage import Stage, all_done
+from weaviate_prism.queries import Queries
+from weaviate_prism.stage import Stage
 from weaviate_prism.values import ModelInfo, Priority
 
 T = TypeVar("T")
@@ -53,6 +57,7 @@ class Stages:
         self._metrics = metrics
         self._on_death = on_death
         self._devices: dict[Embedder | Reranker, Device] = {}
+        self._queries: defaultdict[str, Queries] = defaultdict(Queries)  # by device
         threads = max(1, usable_cores() - 1)
         self.backlog = Backlog(threads, time.monotonic, metrics.dropped.labels("too_late").inc)
         self.cpu: Stage[Callable[[], Any], Any] = Stage(
@@ -68,7 +73,8 @@ class Stages:
     def add(self, model: Embedder | Reranker, label: str) -> None:
         """Starts the device thread of a loaded model, which metrics call by the label."""
         cost = self._settings.batch_cost or default_batch_cost(model.info.device)
-        self._devices[model] = Device(model, label, cost, self._metrics, self._on_death, self._decoding)
+        queries = self._queries[model.info.device]
+        self._devices[model] = Device(model, label, cost, queries, self._metrics, self._on_death, self._decoding)
 
     def _decoding(self) -> int:
         return min(self.cpu.threads, self.cpu.running(Priority.BULK) + self.cpu.waiting(Priority.BULK))
@@ -127,6 +133,7 @@ class Device:
         model: Embedder | Reranker,
         label: str,
         cost: int,
+        queries: Queries,
         metrics: Metrics,
         on_death: Callable[[str], object],
         decoding: Callable[[], int],
@@ -145,6 +152,7 @@ class Device:
             metrics=metrics,
             model=label,
             limits=self.limits,
+            queries=queries,
             on_death=on_death,
         )
 
@@ -166,14 +174,14 @@ class Device:
 
     def _forward(self, batch: Sequence[Prepared], threads: int) -> tuple[list[Answer], float]:
         """The answers, and the seconds that they took, less those of the queries that overtook the batch."""
-        pauses, overtaken = 0, 0.0
+        began = time.monotonic()
+        pauses, overtaken = 0, self.stage.overtake()
 
         def pause() -> None:
             nonlocal pauses, overtaken
             pauses += 1
             overtaken += self.stage.overtake()
 
-        began = time.monotonic()
         # a GPU has all layers in its queue before the first is computed
         with pausing(pause) if self._model.info.device == "cpu" else contextlib.nullcontext():
             answers = list(self._model.forward(batch, threads))
@@ -210,3 +218,29 @@ def checked(future: Future[Answer], info: ModelInfo) -> Answer | PrismError:
 def default_batch_cost(device: str) -> int:
     """Tokens plus patches of one batch, for its memory: in float32 8,192 tokens of Qwen3-VL-2B take some 0.8 GB."""
     return 8192 if device == "cpu" else 16384
+
+
+async def all_done(futures: Sequence[Future[Any]]) -> None:
+    """Waits until all have ended somehow, and wakes the event loop once; when cancelled, so are those that wait."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    left = itertools.count(len(futures) - 1, -1)  # its `next` is atomic
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def count(_: Future[Any]) -> None:
+        if next(left) == 0:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(wake)
+
+    for future in futures:
+        future.add_done_callback(count)
+    try:
+        if futures:
+            await ended
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise

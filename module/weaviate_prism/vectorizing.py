@@ -21,11 +21,11 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, PrismError
 from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
 from weaviate_prism.intake import Intake, name_of
+from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.profiles import Profile
-from weaviate_prism.scheduler import Ticket
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
@@ -149,7 +149,7 @@ class Vectorizing:
         """The result for each item and the target that reads it."""
         readings = [self._reading(item, plan) for item, plan in unit]
         parts = [part for each in readings if isinstance(each, Reading) for part in each.parts]
-        digests = await digests_of(parts, self._stages, request.ticket.deadline)
+        digests = await digests_of(parts, self._stages, request.ticket)
         wanted = [inputs_for(each, digests) if isinstance(each, Reading) else [] for each in readings]
         by_view: dict[View, dict[Hashable, Input]] = {}
         for (_, plan), of_reading in zip(unit, wanted, strict=True):

@@ -8,7 +8,7 @@ import pytest
 
 from weaviate_prism.backlog import Backlog
 from weaviate_prism.errors import DeadlineExceeded
-from weaviate_prism.scheduler import Ticket, Work
+from weaviate_prism.jobs import Ticket, Work
 from weaviate_prism.values import Priority
 
 

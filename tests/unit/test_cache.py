@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from weaviate_prism.cache import ENTRY_OVERHEAD, Answers, EmbeddingCache
-from weaviate_prism.errors import Internal, PrismError
+from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError
+from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.scheduler import Ticket
 from weaviate_prism.values import Priority, Vector
 
 FAR = Ticket(Priority.BULK, 0.0, 1e9)
+
+
+def until(deadline: float) -> Ticket:
+    return Ticket(Priority.BULK, 0.0, deadline)
 
 
 class Computed:
@@ -103,22 +107,39 @@ async def test_work_ends_with_its_last_caller_and_a_newcomer_starts_afresh(cache
     assert compute.cancelled == 1
 
 
-async def test_a_later_deadline_does_not_depend_on_a_shorter_one(cache: EmbeddingCache) -> None:
+async def test_whoever_asks_again_shares_what_still_runs(cache: EmbeddingCache) -> None:
     compute = Computed()
-    hasty = asyncio.ensure_future(get(cache, "key", compute, Ticket(Priority.BULK, 0.0, 10.0)))
-    patient = asyncio.ensure_future(get(cache, "key", compute, Ticket(Priority.BULK, 0.0, 50.0)))
-    await asyncio.sleep(0)
+    first, again = (asyncio.ensure_future(get(cache, "key", compute, until(deadline))) for deadline in (10.0, 50.0))
     await asyncio.sleep(0)
     compute.let_go.set()
-    assert (await patient).tobytes() == (await hasty).tobytes()  # whoever is first, both get the same bits
-    assert compute.runs == 2
+    assert await first is await again
+    assert compute.runs == 1
+
+
+async def test_what_comes_too_late_for_the_first_is_done_anew_for_those_who_wait_longer(cache: EmbeddingCache) -> None:
+    let_go = asyncio.Event()
+
+    async def too_late() -> PrismError:
+        await let_go.wait()
+        return DeadlineExceeded("too late")
+
+    first, same = (asyncio.ensure_future(get(cache, "key", too_late, until(10.0))) for _ in range(2))
+    await asyncio.sleep(0)
+    patient = asyncio.ensure_future(get(cache, "key", at_once(7), until(50.0)))
+    await asyncio.sleep(0)
+    let_go.set()
+    assert (await patient)[0] == 7
+    for hasty in (first, same):
+        with pytest.raises(DeadlineExceeded):
+            await hasty
 
 
 async def test_a_query_does_not_wait_for_the_place_of_an_equal_bulk_item(cache: EmbeddingCache) -> None:
     compute = Computed()
     bulk = asyncio.ensure_future(get(cache, "key", compute, FAR))
     await asyncio.sleep(0)
-    query = asyncio.ensure_future(get(cache, "key", at_once(7), Ticket(Priority.QUERY, 0.0, 1e9)))
+    later = Ticket(Priority.QUERY, 40.0, 1e9)
+    query = asyncio.ensure_future(get(cache, "key", at_once(7), later))
     assert (await query)[0] == 7
     compute.let_go.set()
     assert (await bulk)[0] == 7

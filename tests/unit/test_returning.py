@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from weaviate_prism.batching import Limits, Size
+from weaviate_prism.jobs import Job, Ticket, Work
 from weaviate_prism.pace import Pace
 from weaviate_prism.returning import MOST_IN_VAIN, SOON_SECONDS, Returning
-from weaviate_prism.scheduler import Job, JobQueue, Ticket, Work
+from weaviate_prism.scheduler import JobQueue
 from weaviate_prism.values import Priority
 
 FIXED, EACH = 0.04, 0.01  # seconds of a batch

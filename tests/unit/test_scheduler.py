@@ -11,16 +11,9 @@ import numpy as np
 import pytest
 
 from weaviate_prism.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
+from weaviate_prism.jobs import Job, Ticket, Work
 from weaviate_prism.pace import Pace
-from weaviate_prism.scheduler import (
-    AGED_TURN,
-    AGEING_SECONDS,
-    QUERIES_EXPECTED_SECONDS,
-    Job,
-    JobQueue,
-    Ticket,
-    Work,
-)
+from weaviate_prism.scheduler import AGED_TURN, AGEING_SECONDS, QUERIES_EXPECTED_SECONDS, JobQueue
 from weaviate_prism.values import Priority
 
 FAR = 1e9
@@ -105,10 +98,9 @@ def test_a_long_request_that_is_almost_done_is_finished_first() -> None:
     first, second = Work(3.0), Work(2.0)
     queue = queue_of(*(job(f"first {n}", 0.0, work=first) for n in range(3)), cost=1)
     assert taken(queue) == ["first 0"]
-    first.seconds = 1.0
     queue.put(job("second", 1.0, work=second))
-    queue.put(job("first 3", 1.0, work=first))
-    assert all_taken(queue) == [["first 1"], ["first 2"], ["first 3"], ["second"]]
+    first.seconds = 1.0
+    assert all_taken(queue) == [["first 1"], ["first 2"], ["second"]]
 
 
 def test_chunks_of_one_search_are_one_request() -> None:
@@ -163,6 +155,24 @@ def test_however_much_has_waited_long_a_query_goes_within_two_batches() -> None:
         queue.put(job("query", now))
         batches = [taken(queue, now) for _ in range(2)]
         assert ["query"] in batches
+
+
+def test_the_turn_of_those_who_have_waited_is_not_used_up_by_those_who_have_gone() -> None:
+    gone = [job("gone", 0.0, bulk=True, deadline=AGEING_SECONDS) for _ in range(10)]
+    queue = queue_of(*gone, job("insert", 1.0, bulk=True), cost=1)
+    now = 2 * AGEING_SECONDS
+    for _ in range(AGED_TURN):
+        queue.put(job("query", now))
+    assert ["insert"] in [taken(queue, now) for _ in range(AGED_TURN)]
+
+
+def test_who_came_first_has_waited_longest_though_it_was_queued_last() -> None:
+    queue = queue_of(job("text", 5.0, bulk=True), job("clip", 0.0, bulk=True), cost=1)
+    for _ in range(AGED_TURN):
+        queue.put(job("query", AGEING_SECONDS))
+    batches = [taken(queue, AGEING_SECONDS) for _ in range(AGED_TURN)]
+    assert ["clip"] in batches
+    assert ["text"] not in batches
 
 
 def test_an_overloaded_queue_still_answers_everybody_once() -> None:
@@ -237,6 +247,13 @@ def test_a_long_request_is_cut_while_others_wait_and_not_when_it_is_alone() -> N
     assert len(taken(alone)) == 36
     alone.put(job("other", 0.0, work=Work(2.0), group="other"))
     assert pace.seconds((1, len(taken(alone)), 0)) <= QUANTUM_SECONDS + 1e-6
+
+
+def test_a_long_request_is_not_cut_for_inserts() -> None:
+    work = Work(1.0)
+    own, inserts = ([job(str(n), 0.0, bulk=bulk, work=work) for n in range(60)] for bulk in (False, True))
+    queue = queue_of(*inserts, *own, pace=paced(fixed=0.019))
+    assert len(taken(queue)) == 36
 
 
 def test_a_short_request_is_not_cut_though_others_wait() -> None:
@@ -319,6 +336,19 @@ def test_queries_that_are_done_by_a_batch_share_it_though_it_is_longer_than_a_qu
 
 
 # -- who is not run ---------------------------------------------------------------------------
+
+
+def test_what_is_left_out_is_nowhere_any_more() -> None:
+    queue = queue_of(job("first", 0.0), cost=1)
+    place = queue.put(job("gone", 0.0))
+    left_out = queue.leave_out(place)
+    assert left_out is not None
+    assert left_out.payload == "gone"
+    assert queue.count(Priority.QUERY) == 1
+    assert queue.leave_out(place) is None
+    assert all_taken(queue) == [["first"]]
+    assert queue.leave_out(queue.put(job("alone", 0.0))) is not None
+    assert not len(queue)
 
 
 def test_departed_callers_are_left_out() -> None:

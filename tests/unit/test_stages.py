@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -19,13 +20,15 @@ import pytest
 from weaviate_prism import returning, scheduler, stages
 from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
+from weaviate_prism.jobs import Job, Ticket, ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.pauses import one_by_one, pausing
 from weaviate_prism.pace import Pace
-from weaviate_prism.scheduler import AGEING_SECONDS, DeviceLost, Job, Ticket, ticket
-from weaviate_prism.stage import Stage, all_done
-from weaviate_prism.stages import ONE_THREAD_SECONDS, Device
+from weaviate_prism.queries import Queries
+from weaviate_prism.scheduler import AGEING_SECONDS, DeviceLost
+from weaviate_prism.stage import Stage
+from weaviate_prism.stages import ONE_THREAD_SECONDS, Device, all_done, size_of
 from weaviate_prism.values import Priority
 
 FAR = 1e9
@@ -176,6 +179,23 @@ def test_deadlines_and_departures_are_counted() -> None:
     gate.stage.close()
 
 
+def test_a_payload_is_let_go_as_soon_as_its_caller_has_gone() -> None:
+    class Payload(str):
+        __slots__ = ("__weakref__",)
+
+    gate = Gate(upper)
+    payload = Payload("x")
+    seen, future = weakref.ref(payload), gate.stage.submit(payload, ticket(Priority.BULK, FAR))
+    del payload
+    assert gate.stage.waiting(Priority.BULK) == 1
+    assert future.cancel()
+    assert seen() is None
+    assert gate.stage.waiting(Priority.BULK) == 0
+    assert gate.counted("prism_queue_depth", stage="test", model="") == 0
+    gate.opened.set()
+    gate.stage.close()
+
+
 def test_closing_fails_what_waits_and_lets_what_runs_end() -> None:
     gate = Gate(upper)
     waiting = gate.stage.submit("waiting", ticket(Priority.QUERY, FAR))
@@ -257,7 +277,7 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
         return np.ones((len(batch), 1), np.float32)
 
     model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device="cpu"), forward=forward)
-    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: decoding[0])
+    device = Device(model, "", 100, Queries(), Metrics(), lambda reason: None, lambda: decoding[0])
 
     def threads(tokens: int) -> int:
         device.stage.submit(Prepared(None, tokens), ticket(Priority.QUERY, FAR)).result(5)
@@ -291,17 +311,19 @@ class Pausing:
     Those of queries have three steps of a second, those of inserts five of 0.6 s.
     """
 
-    def __init__(self, before: Callable[[str], object]) -> None:
-        self.steps: list[str] = []
+    def __init__(self, before: Callable[[str], object], beside: Pausing | None = None) -> None:
+        self.steps: list[str] = beside.steps if beside else []
+        self.time: SimpleNamespace = beside.time if beside else SimpleNamespace(now=0.0)
+        self.queries: Queries = beside.queries if beside else Queries()
         self.overtaken = 0.0
         self.deaths: list[str] = []
-        self.now = 0.0
         self._before = before
         self.stage: Stage[str, str] = Stage(
             "device",
             self._run,
             metrics=Metrics(),
-            clock=lambda: self.now,
+            queries=self.queries,
+            clock=lambda: self.time.now,
             on_death=self.deaths.append,
         )
 
@@ -312,11 +334,11 @@ class Pausing:
             self._before(f"{name} {step}")
             self.overtaken += self.stage.overtake()
             self.steps.append(f"{name} {step}")
-            self.now += seconds
+            self.time.now += seconds
         return upper(batch)
 
     def submit(self, name: str, priority: Priority = Priority.QUERY) -> Future[str]:
-        return self.stage.submit(name, Ticket(priority, self.now, FAR))
+        return self.stage.submit(name, Ticket(priority, self.time.now, FAR))
 
 
 def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part() -> None:
@@ -333,8 +355,109 @@ def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part()
     # half of the time that the first took is two steps and a half
     assert device.steps == ["insert 0", *by_first, "insert 1", "insert 2", "insert 3", *by_second, "insert 4"]
     assert device.overtaken == pytest.approx(6.0)
-    assert device.stage.running(Priority.QUERY) == device.stage.running(Priority.BULK) == 0
     device.stage.close()
+    device.stage.join(5)
+    assert device.stage.running(Priority.QUERY) == device.stage.running(Priority.BULK) == 0
+
+
+class Neighbours:
+    """Two models on one device: one has an insert, during which the other gets queries."""
+
+    def __init__(self, before: Callable[[str], object]) -> None:
+        self._before = before
+        self.inserting = Pausing(self._each)
+        self.searching = Pausing(self._each, beside=self.inserting)
+        self._began = threading.Event()
+
+    def _each(self, step: str) -> None:
+        if not step.startswith("insert"):
+            self._began.set()
+            time.sleep(0.02)  # for whoever does not wait
+        self._before(step)
+
+    def search(self, *names: str) -> list[Future[str]]:
+        """The first is running."""
+        self._began.clear()
+        futures = [self.searching.submit(name) for name in names]
+        assert self._began.wait(5)
+        return futures
+
+    def close(self) -> None:
+        for model in (self.inserting, self.searching):
+            model.stage.close()
+            model.stage.join(5)
+
+
+def test_inserts_leave_the_device_to_queries_of_other_models_until_they_have_had_none_of_it_for_long() -> None:
+    queries: list[Future[str]] = []
+    goes_on = threading.Event()
+
+    def before(step: str) -> None:
+        if step == "insert 1":
+            queries.extend(models.search("first", "second"))
+        if step == "second 0":  # there at once
+            assert goes_on.wait(5)
+        if step == "insert 4":
+            goes_on.set()
+
+    models = Neighbours(before)
+    assert models.inserting.submit("insert", Priority.BULK).result(5) == "INSERT"
+    assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
+    by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
+    models.close()
+    # half of the three seconds of the first is two steps and a half
+    assert models.inserting.steps == ["insert 0", *by_first, "insert 1", "insert 2", "insert 3", *by_second, "insert 4"]
+
+
+def test_inserts_that_wait_for_queries_of_another_model_are_overtaken_by_those_of_their_own() -> None:
+    queries: list[Future[str]] = []
+
+    def before(step: str) -> None:
+        if step == "insert 1":
+            queries.extend(models.search("other"))
+        if step == "other 0":
+            assert models.inserting.submit("own").result(5) == "OWN"
+
+    models = Neighbours(before)
+    assert models.inserting.submit("insert", Priority.BULK).result(5) == "INSERT"
+    assert queries[0].result(5) == "OTHER"
+    models.close()
+
+
+def test_queries_of_one_model_do_not_wait_for_those_of_another() -> None:
+    together = threading.Barrier(2)
+    models = Neighbours(lambda step: together.wait(5) if step.endswith("0") else None)
+    futures = [model.submit(name) for model, name in ((models.inserting, "one"), (models.searching, "other"))]
+    assert [future.result(5) for future in futures] == ["ONE", "OTHER"]
+    models.close()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_inserts_do_not_begin_while_queries_of_another_model_have_the_device(kind: str) -> None:
+    began: queue.SimpleQueue[str] = queue.SimpleQueue()
+    goes_on, queries = threading.Event(), Queries()
+
+    def device(name: str) -> Device:
+        def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
+            began.put(name)
+            assert name == "inserting" or goes_on.wait(5)
+            return np.ones((len(batch), 1), np.float32)
+
+        model: Any = SimpleNamespace(info=SimpleNamespace(kind=name, device=kind), forward=forward)
+        return Device(model, "", 100, queries, Metrics(), lambda reason: None, lambda: 0)
+
+    inserting, searching = device("inserting"), device("searching")
+    query = searching.stage.submit(Prepared(None, 1), ticket(Priority.QUERY, FAR))
+    assert began.get(timeout=5) == "searching"
+    insert = inserting.stage.submit(Prepared(None, 1), ticket(Priority.BULK, FAR))
+    with pytest.raises(queue.Empty):
+        began.get(timeout=0.1)
+    goes_on.set()
+    for future in (query, insert):
+        future.result(5)
+    assert began.get() == "inserting"
+    for each in (inserting, searching):
+        each.stage.close()
 
 
 def test_inserts_overtake_nobody_however_long_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +467,7 @@ def test_inserts_overtake_nobody_however_long_they_have_waited(monkeypatch: pyte
     def before(step: str) -> None:
         if step == "insert 1":
             others.append(device.submit("insert-b", Priority.BULK))
-            device.now += AGEING_SECONDS + 1
+            device.time.now += AGEING_SECONDS + 1
             others.append(device.submit("query"))
 
     device = Pausing(before)
@@ -410,7 +533,7 @@ def test_queries_overtake_inserts_on_a_cpu_whose_pace_is_learnt_without_them(
         return np.ones((1, 1), np.float32)
 
     model: Any = SimpleNamespace(info=SimpleNamespace(kind="embedder", device=kind), forward=forward)
-    device = Device(model, "", 100, Metrics(), lambda reason: None, lambda: 0)
+    device = Device(model, "", 100, Queries(), Metrics(), lambda reason: None, lambda: 0)
     device.stage.submit(Prepared(None, 7, 4), ticket(Priority.BULK, FAR)).result(5)
     queries[0].result(5)
     assert device.runs is not None
@@ -445,7 +568,7 @@ def test_a_device_waits_for_those_whom_it_answered_together(monkeypatch: pytest.
 def test_only_devices_count_their_batches() -> None:
     metrics = Metrics()
     cpu: Stage[str, str] = Stage("cpu", upper, metrics=metrics)
-    device: Stage[str, str] = Stage("device", upper, metrics=metrics, limits=Limits(100))
+    device: Stage[str, str] = Stage("device", upper, metrics=metrics, limits=Limits(1, Pace()))
     for stage in (cpu, device):
         stage.submit("x", ticket(Priority.QUERY, FAR)).result(5)
         stage.close()
@@ -455,6 +578,24 @@ def test_only_devices_count_their_batches() -> None:
         for name in ("cpu", "device")
     }
     assert counted == {"cpu": None, "device": 1}
+
+
+def test_tokens_and_what_they_are_filled_up_with_are_counted() -> None:
+    def forward(batch: Sequence[Prepared], threads: int) -> npt.NDArray[np.float32]:
+        return np.ones((len(batch), 1), np.float32)
+
+    metrics, ours = Metrics(), ticket(Priority.BULK, FAR)
+    model: Any = SimpleNamespace(info=SimpleNamespace(kind="reranker", device="cpu"), forward=forward)
+    device = Device(model, "name", 100, Queries(), metrics, lambda reason: None, lambda: 0)
+    inputs = [Prepared(None, length, length=length) for length in (20, 18)]
+    jobs: list[Job[Prepared, Any]] = [Job(each, ours, 0.0, size_of(each)) for each in inputs]
+    device.stage.submit_together(jobs)
+    for job in jobs:
+        job.future.result(5)
+    read = metrics.registry.get_sample_value
+    counted = {of: read("prism_tokens_total", {"model": "name", "of": of}) for of in ("input", "padding")}
+    assert counted == {"input": 38, "padding": 2}
+    device.stage.close()
 
 
 async def test_whoever_waits_for_many_is_woken_once_all_have_ended() -> None:
