@@ -1,4 +1,4 @@
-"""A model's pace is learnt while it is loaded."""
+"""What the devices of loaded models know: a model's pace, learnt while it is loaded, and each other."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ async def test_tokens_and_padding_are_counted() -> None:
         read = engine.metrics.registry.get_sample_value
         assert (read("prism_tokens_total", {"model": "fake", "of": "input"}) or 0) > 0
         assert read("prism_tokens_total", {"model": "fake", "of": "padding"}) == 0
+
+
+async def test_models_of_one_device_know_of_each_others_queries() -> None:
+    async with running() as engine:
+        embedder, reranker = engine._stages._devices.values()
+        assert embedder.stage._queries is reranker.stage._queries is not engine._stages.cpu._queries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import weakref
 from collections.abc import Hashable
 
 import numpy as np
@@ -250,9 +251,9 @@ def test_a_long_request_is_cut_while_others_wait_and_not_when_it_is_alone() -> N
 
 
 def test_a_long_request_is_not_cut_for_inserts() -> None:
-    work = Work(1.0)
-    own, inserts = ([job(str(n), 0.0, bulk=bulk, work=work) for n in range(60)] for bulk in (False, True))
-    queue = queue_of(*inserts, *own, pace=paced(fixed=0.019))
+    works = {True: Work(2.0), False: Work(1.0)}
+    jobs = [job(str(n), 0.0, bulk=bulk, work=work) for bulk, work in works.items() for n in range(60)]
+    queue = queue_of(*jobs, pace=paced(fixed=0.019))
     assert len(taken(queue)) == 36
 
 
@@ -347,8 +348,12 @@ def test_what_is_left_out_is_nowhere_any_more() -> None:
     assert queue.count(Priority.QUERY) == 1
     assert queue.leave_out(place) is None
     assert all_taken(queue) == [["first"]]
-    assert queue.leave_out(queue.put(job("alone", 0.0))) is not None
+    alone = queue.put(job("alone", 0.0, work=(work := Work())))
+    seen = weakref.ref(work)
+    del work
+    assert queue.leave_out(alone) is not None
     assert not len(queue)
+    assert seen() is None
 
 
 def test_departed_callers_are_left_out() -> None:

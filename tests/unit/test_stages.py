@@ -200,6 +200,7 @@ def test_closing_fails_what_waits_and_lets_what_runs_end() -> None:
     gate = Gate(upper)
     waiting = gate.stage.submit("waiting", ticket(Priority.QUERY, FAR))
     gate.stage.close()
+    assert gate.counted("prism_queue_depth", stage="test", model="") == 0
     gate.opened.set()
     assert gate.first.result(5) == "GATE"
     assert isinstance(waiting.exception(5), Unavailable)
