@@ -7,6 +7,8 @@ import pytest
 
 from bench import table
 from servers import BUNDLED, Stack, stack
+from weaviate_prism.cores import usable_cores
+from weaviate_prism.models.threads import use_threads
 
 ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -16,6 +18,12 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Weaviate and Prism with the bundled models and default settings."""
     with stack(tmp_path_factory.mktemp("bench"), *BUNDLED) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def all_cores() -> None:
+    """What Prism is measured against has them all, whatever number its own functions set for this thread before."""
+    use_threads(usable_cores())
 
 
 @pytest.fixture

@@ -37,7 +37,6 @@ def environment() -> dict[str, Any]:
         "cpu": name and name[1],
         "cores": usable_cores(),
         "cores_of_machine": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
         **{feature: feature in CPU for feature in ("avx512f", "avx512_bf16", "amx_bf16")},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         **{name: version(name) for name in PACKAGES},

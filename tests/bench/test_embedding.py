@@ -106,4 +106,5 @@ def test_embedding(name: str, report: Callable[..., None]) -> None:
         ratio={each: taken[each] / taken["http 16"] for each in others},
         wanted=case.wanted,
         objects_per_s={each: 1 / seconds for each, seconds in taken.items()},
+        threads=torch.get_num_threads(),
     )

@@ -109,6 +109,7 @@ def test_reranking(case: Case, report: Callable[..., None]) -> None:
         ratio={f"{other}, {name}": each / own for other, each in others.items() for name, own in medians.items()},
         wanted=case.wanted,
         seconds={**medians, **others},
+        threads=torch.get_num_threads(),
     )
 
 
