@@ -1,8 +1,9 @@
 """From contents to what Sentence Transformers takes: explicit messages, in which no text can be anything but text.
 
 Plain strings are never handed to Sentence Transformers on their own: it opens those that look like a path
-or an address (`base/modality.py`, `is_image_url_or_path`). A text is always inside a message or a
-`{"text": ...}` input, which it takes as text whatever it says.
+or an address (`base/modality.py`, `is_image_url_or_path`). A text is always inside a message, a pair or a
+`{"text": ...}` input, which it takes as text whatever it says; a prompt is put before it, and measured like it
+(`standard.py`).
 """
 
 from __future__ import annotations

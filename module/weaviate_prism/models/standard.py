@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ from weaviate_prism.models.pauses import pause
 from weaviate_prism.models.threads import use_threads
 
 log = logging.getLogger(__name__)
+
+# Of so many prompts each thread remembers the length.
+KNOWN_PROMPTS = 64
 
 
 class Standard:
@@ -47,6 +51,8 @@ class Standard:
         for layer in model.modules():
             if isinstance(layer, GradientCheckpointingLayer):  # as nearly all layers of transformers are; not MPNet's
                 layer.register_forward_pre_hook(lambda *_: pause())
+            if isinstance(layer, Transformer):
+                _measure_prompts_as_texts(layer)
 
     def patched(self, content: Content) -> Content:
         """Unchanged: the model's processor makes patches of each input anew."""
@@ -103,8 +109,28 @@ class Standard:
                 module.processor = copy.deepcopy(module.processor)
                 module.input_formatter = copy.copy(module.input_formatter)
                 module.input_formatter.processor = module.processor
+                _measure_prompts_as_texts(module)
             self._local.module = module
         return module
+
+
+def _measure_prompts_as_texts(module: Any) -> None:
+    """Has it look at no prompt but as a text, and forget those that have not come for long.
+
+    For a pooling that leaves prompts out, a `Transformer` measures each of them as a bare string: where it reads
+    pictures, it would fetch an address or open a path. And it would remember all that clients ever send.
+    """
+    measured = functools.partial(_prompt_length, module)
+    module._get_prompt_length = functools.lru_cache(maxsize=KNOWN_PROMPTS)(measured)
+
+
+def _prompt_length(module: Any, prompt: str, **_: Any) -> int | None:
+    """In tokens, without one that ends any text; as `Transformer._get_prompt_length`."""
+    features = module.preprocess([{"text": prompt}])
+    if "input_ids" not in features:
+        return None
+    tokens = features["input_ids"][0].tolist()
+    return len(tokens) - (tokens[-1] in getattr(module.tokenizer, "all_special_ids", ()))
 
 
 def _processing_options(contents: Sequence[Content]) -> dict[str, Any]:
