@@ -17,9 +17,16 @@ from torch.nn import functional
 # tokenizer's own padding token instead.
 PADDING = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "mm_token_type_ids": 0}
 
+# Beginnings of keys whose tensors have rows for each picture or clip, so that those of several inputs may follow each
+# other.
+ROWS = "pixel_", "image_", "video_"
+
 
 def group_of(features: Mapping[str, Any]) -> Hashable:
-    """Inputs with equal groups may be joined: same keys, same shapes but for length, same settings."""
+    """Inputs with equal groups may be joined: same keys, same shapes but for length, same settings.
+
+    One with a tensor that is not known to be joined has a group of its own.
+    """
     return tuple(sorted((key, _signature(key, value)) for key, value in features.items()))
 
 
@@ -28,6 +35,8 @@ def _signature(key: str, value: Any) -> Hashable:
         return repr(value)
     if key in PADDING:
         return str(value.dtype)
+    if value.shape[:1] != (1,) and not key.startswith(ROWS):
+        return object()
     return str(value.dtype), tuple(value.shape[1:])
 
 

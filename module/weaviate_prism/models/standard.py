@@ -52,6 +52,7 @@ class Standard:
             if isinstance(layer, GradientCheckpointingLayer):  # as nearly all layers of transformers are; not MPNet's
                 layer.register_forward_pre_hook(lambda *_: pause())
             if isinstance(layer, Transformer):
+                layer.unpad_inputs = False  # for FlashAttention it would flatten each input, ready for no batch
                 _measure_prompts_as_texts(layer)
 
     def patched(self, content: Content) -> Content:
