@@ -128,6 +128,7 @@ async def test_texts_over_the_limit_are_cut_as_sentence_transformers_cuts_them(
 
 def test_media_over_the_limit_are_refused() -> None:
     model = SentenceTransformer(str(bundled.EMBEDDER_DIR), device="cpu")
+    model.max_seq_length = 60
     tier = QwenVL(model, pooled, max_tokens=60)
     pictures = [tier.patched(picture("red"))] * 5
     message = {"role": "user", "content": [{"type": "image", "image": each} for each in pictures]}

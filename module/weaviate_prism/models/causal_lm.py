@@ -45,6 +45,7 @@ class CausalLM:
         self._head = head(model)
         self._max_tokens = max_tokens
         self._prefixes = Prefixes(self._decoder.token_bytes)
+        self._chat.require_cut(model, max_tokens)
 
     def patched(self, content: Content) -> Content:
         """Unchanged: the model reads texts only."""

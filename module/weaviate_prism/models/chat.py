@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from sentence_transformers import CrossEncoder
 
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.models.messages import untruncated
+from weaviate_prism.models.messages import Messages, untruncated
 from weaviate_prism.models.rows import Tokens
 from weaviate_prism.models.tiers import NotApplicable
+from weaviate_prism.values import Task
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,23 @@ class Chat:
         if len(end) >= limit:
             raise InvalidInput(f"what the model's template puts after a text is over {limit} tokens")
         return np.concatenate([tokens[: limit - len(end)], end])
+
+    def require_cut(self, model: Any, limit: int) -> None:
+        """
+        Raises:
+            NotApplicable: of texts over the limit, Sentence Transformers keeps other tokens: its tokenizer cuts at the
+                start, its template writes another text last, its queries have a limit of their own, or whatever it is.
+        """
+        message, long = Messages(model, limit).message, " ".join(map(str, range(limit)))
+        conversation = [message("user", [long])]
+        tasks: list[str | None] = [task.value for task in Task]
+        if isinstance(model, CrossEncoder):
+            conversation, tasks = [message("query", ["red"]), message("document", [long])], [None]
+        for task, prompt in itertools.product(tasks, ("", "Find it.")):
+            kept = self.cut(self.tokens(self.text(conversation, prompt)), conversation, limit)
+            theirs = model[0].preprocess([conversation], prompt=prompt, task=task)["input_ids"][0]
+            if not np.array_equal(kept, theirs):
+                raise NotApplicable(f"it cuts texts over {limit} tokens in another way")
 
     def _end(self, conversation: Any) -> Tokens:
         """What the template puts after the last text of the conversation, or where that would be after media."""

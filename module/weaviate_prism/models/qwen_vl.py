@@ -64,6 +64,7 @@ class QwenVL:
         self._media_tokens = [processor.image_token_id, processor.video_token_id]
         self._prefixes = Prefixes(self._decoder.token_bytes, self._media_tokens)
         self._merge = processor.image_processor.merge_size
+        self._chat.require_cut(model, max_tokens)
 
     def patched(self, content: Content) -> Content:
         """Pictures and clips as patches; texts as they are."""
