@@ -61,7 +61,7 @@ class SentenceEmbedder:
         messages = self._messages
         if any(not isinstance(content, str) for content in contents):
             # media may not be cut away by a long text beside them
-            contents = [messages.capped(content, self.info.max_tokens // 2) for content in contents]
+            contents = messages.capped(contents, self.info.max_tokens // 2)
         source = [messages.message("user", contents)] if messages.used else messages.plain(contents[0])
         prompt = messages.instruction(instruction) or self._prompt(task)
         return self._tier.prepare(source, contents, prompt=prompt, task=task.value)

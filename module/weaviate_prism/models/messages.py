@@ -58,14 +58,24 @@ class Messages:
 
     def instruction(self, instruction: str) -> str:
         """A client's instruction, which leaves room for what it is about."""
-        return self.text(self.capped(instruction, self._max_tokens // 4))
+        return "".join(map(self.text, self.capped([instruction], self._max_tokens // 4)))
 
-    def capped(self, content: Content, tokens: int) -> Content:
-        """A text cut to so many tokens, so that what follows it in the prompt is not cut away; media as they are."""
-        if not isinstance(content, str) or self._tokenizer is None or len(content.encode(errors="replace")) <= tokens:
-            return content  # every token has at least one byte
-        offsets = self._tokenizer.encode(content, add_special_tokens=False).offsets
-        return content[: offsets[tokens][0]] if len(offsets) > tokens else content
+    def capped(self, contents: Sequence[Content], tokens: int) -> list[Content]:
+        """Texts cut at their end to so many tokens together, so that what follows them in the prompt is not cut away;
+        media as they are.
+        """
+        size = sum(len(content.encode(errors="replace")) for content in contents if isinstance(content, str))
+        if self._tokenizer is None or size <= tokens:
+            return list(contents)  # every token has at least one byte
+        kept: list[Content] = []
+        for content in contents:
+            if not isinstance(content, str):
+                kept.append(content)
+                continue
+            offsets = self._tokenizer.encode(content, add_special_tokens=False).offsets
+            kept.append(content[: offsets[tokens][0]] if len(offsets) > tokens else content)
+            tokens = max(0, tokens - len(offsets))
+        return kept
 
     def _block(self, content: Content) -> dict[str, Any]:
         kind, value = ("text", self.text(content)) if isinstance(content, str) else _media(content)

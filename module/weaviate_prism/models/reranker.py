@@ -69,8 +69,7 @@ class CrossEncoderReranker:
         """See `models.base.Reranker`."""
         messages = self._messages
         # A long query would push the whole document out of the window, and still get a plausible score.
-        half = self.info.max_tokens // 2
-        query = [self._tier.patched(messages.capped(content, half)) for content in query]
+        query = [self._tier.patched(content) for content in messages.capped(query, self.info.max_tokens // 2)]
         prompt = messages.instruction(instruction) or self._prompt()
         asked = Asked(query, messages.message("query", query) if messages.used else self._only_text(query), prompt)
         pairs = [self._pair(asked, [start]) for start in STARTS]
@@ -79,7 +78,7 @@ class CrossEncoderReranker:
     def prepare(self, asked: Asked, document: Sequence[Content]) -> Prepared:
         """See `models.base.Reranker`."""
         if self._messages.used and any(not isinstance(content, str) for content in document):
-            document = [self._messages.capped(content, self.info.max_tokens // 4) for content in document]
+            document = self._messages.capped(document, self.info.max_tokens // 4)
         pair, contents = self._pair(asked, document), [*asked.query, *document]
         return self._tier.prepare(pair, contents, prompt=asked.prompt, task=None, shared=asked.shared)
 
