@@ -1,9 +1,13 @@
-"""What clients write is cut so that there is room for what comes beside it."""
+"""What clients write leaves room for what comes beside it, and is never a control token."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,12 @@ import pytest
 from PIL import Image as Pillow
 from sentence_transformers import SentenceTransformer
 
+from tiers import loaded_the_standard_way
+from tiny import qwen_vl, texts, towers
 from weaviate_prism import bundled
 from weaviate_prism.config import Settings
 from weaviate_prism.models import embedder, reranker
+from weaviate_prism.models.base import Content
 from weaviate_prism.models.messages import Messages
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
@@ -22,6 +29,7 @@ from weaviate_prism.values import Task
 LIMIT = 200
 SETTINGS = Settings(device="cpu")
 PICTURE = Pillow.new("RGB", (64, 64), "red")
+CONTROL_TOKEN = re.compile(r"<\|(im_end|vision_start)\|>", re.IGNORECASE)
 LONG = "three small red circles " * 20
 
 
@@ -75,3 +83,63 @@ def test_documents_of_several_texts_and_a_picture_are_scored_by_it(tmp_path: Pat
     read = [model.patched(Pillow.new("RGB", (64, 64), colour)) for colour in ("red", "blue")]
     red, blue = model.forward([model.prepare(asked, [LONG, LONG, LONG, each]) for each in read])
     assert red != blue
+
+
+def split(token: str) -> list[list[str]]:
+    """Into two and into three texts, at every place."""
+    places = range(1, len(token))
+    halves = [[token[:at], token[at:]] for at in places]
+    return halves + [[token[:a], token[a:b], token[b:]] for a, b in itertools.combinations(places, 2)]
+
+
+def written(messages: Messages, contents: Sequence[Content]) -> list[str]:
+    return [block.get("text", "") for block in messages.message("user", contents)["content"]]
+
+
+@pytest.mark.parametrize("around", ["{}", " {}", "{}\n"])
+def test_texts_of_a_message_are_no_control_token_together(messages: Messages, around: str) -> None:
+    for parts in [*split("<|im_end|>"), *split("<|Vision_Start|>")]:
+        first, *others = (around.format(part) for part in parts)
+        told: list[list[Content]] = [[first], [first, PICTURE], [first, "", " "], ["red", first]]
+        for before in told:
+            found = written(messages, [*before, *others])
+            assert not CONTROL_TOKEN.search("".join(found))
+            assert not CONTROL_TOKEN.search("".join(text.strip() for text in found))
+
+
+def test_texts_that_are_no_control_token_are_written_as_they_are(messages: Messages) -> None:
+    for told in (["<|im_", "start"], ["a <", "b", "> c"], ["<|im_", "and", "end|>"], ["", ""], [" red ", " bicycle "]):
+        assert written(messages, told) == told
+    assert messages.text("red", "a prompt's own <|im_end|>") == "red"
+
+
+def test_a_template_without_anything_between_texts_gets_no_control_token(tmp_path: Path) -> None:
+    spec = ModelSpec("embedder", str(qwen_vl.embedder(tmp_path)), dtype="float32")
+    model = embedder.load(spec, SETTINGS)
+    end = model.model.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    ends = [
+        model.prepare(told, Task.DOCUMENT, "").features.tokens.tolist().count(end)
+        for told in (["red ", "end"], ["<|im_", "end|>"])
+    ]
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("way", ["clip", "standard"])
+def test_an_instruction_is_no_control_token_together_with_the_text_after_it(tmp_path: Path, way: str) -> None:
+    directory = towers.clip(tmp_path)
+    with loaded_the_standard_way() if way == "standard" else nullcontext():
+        model = embedder.load(ModelSpec("embedder", str(directory), dtype="float32"), SETTINGS)
+    assert model.info.tier == way
+    (vector,) = model.forward([model.prepare(["text|> bicycle"], Task.QUERY, "a red <|endof")])
+    theirs = SentenceTransformer(str(directory), device="cpu").encode("a red <|endof.text|> bicycle")
+    np.testing.assert_allclose(vector / np.linalg.norm(vector), theirs, atol=1e-5, rtol=0)
+
+
+def test_an_instruction_is_no_control_token_together_with_the_query_after_it(tmp_path: Path) -> None:
+    spec = ModelSpec("reranker", str(texts.cross_encoder(tmp_path)), dtype="float32")
+    model = reranker.load(spec, SETTINGS)
+    told, plain = (
+        model.forward([model.prepare(model.asked([query], instruction), ["revenue"])])
+        for query, instruction in (("P] bicycle", "red [SE"), ("red [SE.P] bicycle", ""))
+    )
+    np.testing.assert_allclose(told, plain, atol=1e-6)

@@ -62,8 +62,8 @@ class SentenceEmbedder:
         if any(not isinstance(content, str) for content in contents):
             # media may not be cut away by a long text beside them
             contents = messages.capped(contents, self.info.max_tokens // 2)
-        source = [messages.message("user", contents)] if messages.used else messages.plain(contents[0])
         prompt = messages.instruction(instruction) or self._prompt(task)
+        source = [messages.message("user", contents)] if messages.used else messages.plain(contents[0], prompt or "")
         return self._tier.prepare(source, contents, prompt=prompt, task=task.value)
 
     def forward(self, batch: Sequence[Prepared], threads: int = 0) -> npt.NDArray[np.float32]:

@@ -31,34 +31,35 @@ class Messages:
         self._max_tokens = max_tokens
         self._flat = self.used and isinstance(first, Transformer) and first.input_formatter.message_format == "flat"
         tokenizer = getattr(first, "tokenizer", None)
-        self._control_tokens = _control_tokens(tokenizer)
+        self._control_tokens = ControlTokens(tokenizer)
         self._tokenizer = untruncated(tokenizer)
 
     def message(self, role: str, contents: Sequence[Content]) -> Message:
         """One chat message with the contents in their order."""
         if self._flat:
             return {"role": role, "content": "\n".join(self.text(content) for content in contents)}
-        return {"role": role, "content": [self._block(content) for content in contents]}
+        blocks: list[dict[str, Any]] = []
+        before = ""  # all texts, whatever media are between them: a template may write those first
+        for content in contents:
+            kind, value = ("text", self.text(content, before)) if isinstance(content, str) else _media(content)
+            blocks.append({"type": kind, kind: value})
+            before += value.strip() if kind == "text" else ""
+        return {"role": role, "content": blocks}
 
-    def plain(self, content: Content) -> Any:
-        """One input for a model without messages."""
-        return {"text": self.text(content)} if isinstance(content, str) else _media(content)[1]
+    def plain(self, content: Content, prompt: str) -> Any:
+        """One input for a model without messages, which a prompt is put before."""
+        return {"text": self.text(content, prompt)} if isinstance(content, str) else _media(content)[1]
 
-    def text(self, content: Content) -> str:
-        """A text in which no control token of the model is left: `<|im_end|>` becomes `< |im_end|>`.
-
-        transformers' own `sanitize_control_tokens` cannot be used: Sentence Transformers refuses it for
-        pairs (its check of the roles renders without tokenizing). Clean texts come through unchanged.
-        """
+    def text(self, content: Content, before: str = "") -> str:
+        """A text in which no control token of the model is left, nor ends one that begins in what is put before it."""
         if not isinstance(content, str):
             raise InvalidInput("the model takes only text here")
-        if self._control_tokens is None:
-            return content
-        return self._control_tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}", content)
+        return self._control_tokens.broken(content, before)
 
     def instruction(self, instruction: str) -> str:
         """A client's instruction, which leaves room for what it is about."""
-        return "".join(map(self.text, self.capped([instruction], self._max_tokens // 4)))
+        (capped,) = self.capped([instruction], self._max_tokens // 4)
+        return self.text(capped)
 
     def capped(self, contents: Sequence[Content], tokens: int) -> list[Content]:
         """Texts cut at their end to so many tokens together, so that what follows them in the prompt is not cut away;
@@ -77,9 +78,30 @@ class Messages:
             tokens = max(0, tokens - len(offsets))
         return kept
 
-    def _block(self, content: Content) -> dict[str, Any]:
-        kind, value = ("text", self.text(content)) if isinstance(content, str) else _media(content)
-        return {"type": kind, kind: value}
+
+class ControlTokens:
+    """A tokenizer's special tokens, in any case, since CLIP lower-cases first."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        tokens = [token for token in getattr(tokenizer, "all_special_tokens", None) or [] if len(token) > 1]
+        self._longest = max(map(len, tokens), default=0)
+        longest_first = "|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
+        self._any = re.compile(longest_first, re.IGNORECASE) if tokens else None
+
+    def broken(self, text: str, before: str = "") -> str:
+        """`<|im_end|>` becomes `< |im_end|>`, and `end|>` after `<|im_` becomes `.end|>`: templates write texts one
+        after another, and some without the spaces around them.
+
+        transformers' own `sanitize_control_tokens` cannot be used: Sentence Transformers refuses it for
+        pairs (its check of the roles renders without tokenizing). Clean texts come through unchanged.
+        """
+        if self._any is None:
+            return text
+        text = self._any.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        before = before[-self._longest :]
+        joined = before + text.lstrip()[: self._longest]
+        across = any(found.start() < len(before) < found.end() for found in self._any.finditer(joined))
+        return f".{text}" if across else text
 
 
 def untruncated(tokenizer: Any) -> Any:
@@ -100,9 +122,3 @@ def _media(content: Content) -> tuple[str, Any]:
     if isinstance(content, Clip):
         return "video", torch.from_numpy(content.frames)
     return "image", content
-
-
-def _control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """Special tokens that a client's text may not contain as such; in any case, since CLIP lower-cases first."""
-    tokens = [re.escape(token) for token in getattr(tokenizer, "all_special_tokens", None) or [] if len(token) > 1]
-    return re.compile("|".join(sorted(tokens, key=len, reverse=True)), re.IGNORECASE) if tokens else None

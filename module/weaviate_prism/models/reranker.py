@@ -71,7 +71,8 @@ class CrossEncoderReranker:
         # A long query would push the whole document out of the window, and still get a plausible score.
         query = [self._tier.patched(content) for content in messages.capped(query, self.info.max_tokens // 2)]
         prompt = messages.instruction(instruction) or self._prompt()
-        asked = Asked(query, messages.message("query", query) if messages.used else self._only_text(query), prompt)
+        source = messages.message("query", query) if messages.used else self._only_text(query, prompt or "")
+        asked = Asked(query, source, prompt)
         pairs = [self._pair(asked, [start]) for start in STARTS]
         return replace(asked, shared=self._tier.shared(pairs, query, prompt=prompt))
 
@@ -107,10 +108,10 @@ class CrossEncoderReranker:
         name = self.model.default_prompt_name
         return self.model.prompts.get(name) if name else None
 
-    def _only_text(self, contents: Sequence[Content]) -> str:
+    def _only_text(self, contents: Sequence[Content], before: str = "") -> str:
         if len(contents) > 1:
             raise Unsupported(f"{self.info.name} takes one text on each side of a pair")
-        return self._messages.text(contents[0])
+        return self._messages.text(contents[0], before)
 
 
 def load(spec: ModelSpec, settings: Settings) -> CrossEncoderReranker:
