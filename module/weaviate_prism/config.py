@@ -77,8 +77,8 @@ class Settings:
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where models run; auto takes CUDA if it is there.")
     dtype: Dtype = setting(  # noqa: RUF009 - as all others; Ruff does not look behind the name of the literal
         "auto",
-        "Precision of weights; auto is bfloat16 on CUDA and on CPUs with AMX-BF16 or AVX512-BF16, if answers stay "
-        "those of float32.",
+        "Precision of weights; auto is bfloat16 on GPUs that have it and CPUs with AMX-BF16 or AVX512-BF16, if answers "
+        "stay those of float32.",
     )
     decode: Literal["exact", "fast"] = setting(
         "exact",

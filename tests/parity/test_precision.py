@@ -25,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:unclosed file .*reranker\.jinja
 
 SOURCES = {"embedder": "scenes-embedder"}
 KINDS = "embedder", "reranker"
+NONE = np.zeros(0, dtype=np.float32)
 AMX = "processor\t: 0\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n"
 
 
@@ -63,7 +64,24 @@ def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_cpu_is_fast_at_bfloat16_if_it_has_instructions_for_it(cpu: Path, told: str, fast: bool) -> None:
     cpu.write_text(told)
     assert precision.is_fast("cpu") is fast
-    assert precision.is_fast("cuda")
+
+
+class Card:
+    """What torch tells of a GPU."""
+
+    def __init__(self, major: int) -> None:
+        self.major = major
+
+
+@pytest.mark.parametrize(("major", "fast"), [(7, False), (8, True), (9, True)])
+def test_a_gpu_is_fast_at_bfloat16_if_it_does_not_emulate_it(
+    monkeypatch: pytest.MonkeyPatch, major: int, fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card(major))
+    monkeypatch.setattr(torch, "tensor", lambda *_, **__: None)  # that emulates it
+    assert precision.is_fast("cuda") is fast
 
 
 def test_a_system_that_does_not_tell_stays_with_float32(cpu: Path) -> None:
@@ -119,6 +137,13 @@ def test_why_auto_stays_with_float32_is_told(cpu: Path) -> None:
     cpu.write_text("flags : fpu avx512f\n")
     assert load("embedder").info.dtype_note == "this CPU has neither AMX-BF16 nor AVX512-BF16"
     assert load("embedder", "float32").info.dtype_note == ""
+
+
+def test_what_is_told_of_a_gpu_is_not_about_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "is_fast", lambda device: False)
+    model = load("embedder", "float32")
+    found = precision.in_precision("auto", "cuda", "name", lambda _: model, lambda same, *_: same, lambda _: NONE)
+    assert found.info.dtype_note == "this GPU only emulates bfloat16"
 
 
 def test_without_room_for_float32_bfloat16_is_not_proved(

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 CPUINFO = Path("/proc/cpuinfo")
 # Instructions of a CPU that computes bfloat16; others convert each number, which takes longer than float32.
 FAST_FLAGS = {"amx_bf16", "avx512_bf16"}
+# Why `auto` stays with float32, by device.
+SLOW = {"cpu": "this CPU has neither AMX-BF16 nor AVX512-BF16", "cuda": "this GPU only emulates bfloat16"}
 
 M = TypeVar("M", bound=Model)
 
@@ -57,7 +59,7 @@ def in_precision(
     if wanted == "float32":
         return made(torch.float32)
     if wanted == "auto" and not is_fast(device):
-        return made(torch.float32, note="this CPU has neither AMX-BF16 nor AVX512-BF16")
+        return made(torch.float32, note=SLOW[device])
     expected, reason, room = None, "", True
     try:
         expected = answers(standard(torch.float32))
@@ -78,7 +80,8 @@ def in_precision(
 def is_fast(device: str) -> bool:
     """Whether it computes bfloat16 faster than float32."""
     if device == "cuda":
-        return True
+        own: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return own
     try:
         lines = CPUINFO.read_text().splitlines()
     except OSError:
