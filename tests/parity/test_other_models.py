@@ -19,6 +19,7 @@ from tiny import texts, towers
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError, Unsupported
+from weaviate_prism.models import loading
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.models.registry import load_model
 from weaviate_prism.profiles import ModelSpec
@@ -185,3 +186,22 @@ def test_a_directory_of_another_revision_is_refused() -> None:
     spec = ModelSpec("embedder", "scenes-embedder", "0" * 40)
     with pytest.raises(ModelError, match=r"^scenes-embedder: .* of revision [0-9a-f]{40} .*, not 0{40}$"):
         load_model(spec, Settings(device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "noticed"), [("tokenizer.json", True), ("code.py", True), ("model.safetensors", False)]
+)
+def test_a_fingerprint_is_of_whole_files_but_for_weights(tmp_path: Path, name: str, noticed: bool) -> None:
+    file = tmp_path / name
+    file.write_bytes(bytes(3 << 20))
+    before = loading.fingerprint(tmp_path)
+
+    def changed(place: int) -> bool:
+        content = bytearray(3 << 20)
+        content[place] = 1
+        file.write_bytes(content)
+        return loading.fingerprint(tmp_path) != before
+
+    assert changed(0)
+    assert changed(-1)
+    assert changed(3 << 19) is noticed

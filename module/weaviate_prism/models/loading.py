@@ -33,6 +33,10 @@ KINDS = {"SentenceTransformer": "embedder", "CrossEncoder": "reranker"}
 # Architectures that Sentence Transformers reads right without its own files: their towers pool by themselves.
 SELF_POOLED = ("clip", "siglip", "siglip2")
 
+# Which files a fingerprint is of.
+WEIGHTS = ".safetensors", ".bin"
+CONFIGURATIONS_AND_CODE = ".json", ".jinja", ".txt", ".model", ".py"
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -205,13 +209,15 @@ def limit_tokens(model: Any) -> int:
 
 
 def fingerprint(directory: Path) -> str:
-    """Changes with any file: configurations and code whole, weights by size and their first and last megabyte."""
+    """Changes with configurations and code, which are read whole, and with weights: size, first and last megabyte."""
     seen = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py"):
-            seen.update(f"{path.relative_to(directory)} {path.stat().st_size}".encode())
+        if path.is_file() and path.suffix in (*CONFIGURATIONS_AND_CODE, *WEIGHTS):
+            size = path.stat().st_size
+            seen.update(f"{path.relative_to(directory)} {size}".encode())
             with path.open("rb") as file:
-                seen.update(file.read(1 << 20))
-                file.seek(max(0, path.stat().st_size - (1 << 20)))
+                if path.suffix in WEIGHTS:
+                    seen.update(file.read(1 << 20))
+                    file.seek(max(file.tell(), size - (1 << 20)))
                 seen.update(file.read())
     return seen.hexdigest()[:40]
