@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from sentence_transformers import CrossEncoder, SentenceTransformer
+from transformers import IdeficsProcessor
 
 from engines import running
 from tiny import texts, towers
@@ -180,6 +181,19 @@ async def test_a_model_that_would_compute_something_else_is_refused(tmp_path: Pa
         engine = await started(embedder=names[kind])
     assert reason in await engine.failed()
     engine.close()
+
+
+@pytest.mark.parametrize(("kind", "made_by"), [("embedder", "SentenceTransformer"), ("reranker", "CrossEncoder")])
+def test_a_model_whose_processor_fetches_texts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, made_by: str
+) -> None:
+    directory = towers.clip(tmp_path)
+    model = SentenceTransformer(str(directory), device="cpu")
+    model[0].processor = object.__new__(IdeficsProcessor)
+    monkeypatch.setattr(f"weaviate_prism.models.{kind}.{made_by}", lambda *_, **__: model)
+    (directory / "config_sentence_transformers.json").unlink()  # which says that it is an embedder
+    with pytest.raises(ModelError, match="clip: would fetch what clients write"):
+        load_model(ModelSpec(kind, str(directory)), Settings(device="cpu"))
 
 
 def test_a_directory_of_another_revision_is_refused() -> None:

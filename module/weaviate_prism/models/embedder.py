@@ -102,6 +102,7 @@ def _standard(
     with refused_by_name(source.name, source.revision, "embedder", trusted=source.trust):
         loading.require_module_list(source)
         model = SentenceTransformer(source.location, device=device, model_kwargs=options, **source.options())
+    loading.require_plain_texts(source, model)
     loading.fill_texts(model)
     revision = source.revision
     entry = table.find(source.name)

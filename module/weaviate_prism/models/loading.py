@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from transformers import IdeficsProcessor
 from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
@@ -145,6 +146,16 @@ def require_module_list(source: Source) -> None:
     raise ModelError(
         f"{source.name}: has no modules.json, so its pooling is unknown and would silently become mean pooling{cure}"
     )
+
+
+def require_plain_texts(source: Source, model: Any) -> None:
+    """Refuses the first Idefics, whose processor fetches a text that is an address.
+
+    Raises:
+        ModelError
+    """
+    if any(isinstance(getattr(module, "processor", None), IdeficsProcessor) for module in model.modules()):
+        raise ModelError(f"{source.name}: would fetch what clients write, where that is an address")
 
 
 def device_of(settings: Settings) -> str:

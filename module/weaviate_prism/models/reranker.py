@@ -135,6 +135,7 @@ def _standard(
     options = loading.weights_options(spec, dtype)
     with refused_by_name(source.name, source.revision, "reranker", trusted=source.trust), completed(source) as whole:
         model = CrossEncoder(whole.location, device=device, model_kwargs=options, **whole.options())
+    loading.require_plain_texts(source, model)
     loading.set_pixels(spec, model)
     try:
         model.preprocess([("a query", "a document")])
