@@ -26,11 +26,9 @@ R = TypeVar("R")
 AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
-# Queries overtake a batch of inserts that runs, and it then goes on for half of the time that they took before the next
-# ones do: a third of the device is left to it, however many search. Behind 12-megapixel inserts to CLIP, queries then
-# have a p50 of 1.0 to 1.45 times that of an idle service, with all of that time 1.9, with a third 1.05 to 1.3; inserted
-# are 83 to 117 meanwhile, 158, and 76 to 80.
-INSERTS_PART = 1 / 2
+# Queries overtake a batch of inserts that runs, and it then goes on for a third of the time that they took before the
+# next ones do: a quarter of the device is left to it, however many search. @@
+INSERTS_PART = 1 / 3
 
 
 class DeviceLost(RuntimeError):

@@ -303,13 +303,13 @@ def test_queries_are_cut_alike_whether_inserts_are_overtaken_or_not() -> None:
     assert len(taken(queue)) == 3
 
 
-def test_queries_that_overtake_inserts_leave_them_a_third_of_the_device() -> None:
+def test_queries_that_overtake_inserts_leave_them_a_quarter_of_the_device() -> None:
     queue = queue_of(job("insert", 0.0, bulk=True))
     assert not queue.may_overtake(0.0)
     queue.put(job("query", 0.0))
     assert queue.may_overtake(0.0)
     queue.overtook(1.0, 1.3)
-    assert [queue.may_overtake(now) for now in (1.3, 1.449, 1.451)] == [False, False, True]
+    assert [queue.may_overtake(now) for now in (1.3, 1.399, 1.401)] == [False, False, True]
 
 
 def test_threads_that_take_one_job_each_are_not_held() -> None:

@@ -309,7 +309,7 @@ def test_a_short_batch_has_one_thread_and_a_query_leaves_some_to_decoders(monkey
 class Pausing:
     """A device whose batches pause before each of their steps; `before` is told which step comes.
 
-    Those of queries have three steps of a second, those of inserts five of 0.6 s.
+    Those of queries have three steps of a second, those of inserts five of 0.4 s.
     """
 
     def __init__(self, before: Callable[[str], object], beside: Pausing | None = None) -> None:
@@ -330,7 +330,7 @@ class Pausing:
 
     def _run(self, batch: Sequence[str]) -> list[str]:
         (name,) = batch
-        steps, seconds = (5, 0.6) if name.startswith("insert") else (3, 1.0)
+        steps, seconds = (5, 0.4) if name.startswith("insert") else (3, 1.0)
         for step in range(steps):
             self._before(f"{name} {step}")
             self.overtaken += self.stage.overtake()
@@ -353,7 +353,7 @@ def test_queries_overtake_inserts_wherever_these_pause_and_have_had_their_part()
     assert device.submit("insert", Priority.BULK).result(5) == "INSERT"
     assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
     by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
-    # half of the time that the first took is two steps and a half
+    # a third of the time that the first took is two steps and a half
     assert device.steps == ["insert 0", *by_first, "insert 1", "insert 2", "insert 3", *by_second, "insert 4"]
     assert device.overtaken == pytest.approx(6.0)
     device.stage.close()
@@ -406,7 +406,7 @@ def test_inserts_leave_the_device_to_queries_of_other_models_until_they_have_had
     assert [query.result(5) for query in queries] == ["FIRST", "SECOND"]
     by_first, by_second = ([f"{name} {step}" for step in range(3)] for name in ("first", "second"))
     models.close()
-    # half of the three seconds of the first is two steps and a half
+    # a third of the three seconds of the first is two steps and a half
     assert models.inserting.steps == ["insert 0", *by_first, "insert 1", "insert 2", "insert 3", *by_second, "insert 4"]
 
 
