@@ -28,6 +28,9 @@ def test_memory(report: Callable[..., None]) -> None:
         took = seconds(lambda: send(prism, REQUESTS))
         growth, more_cached = prism.memory() - warm, held(prism) - cached
     report(
+        what=f"{REQUESTS} mixed requests",
+        model="bundled pair",
+        wanted={"growth_beyond_caches_mb": 0},
         idle_mb=idle / MB,
         warm_mb=warm / MB,
         growth_mb=growth / MB,

@@ -52,4 +52,10 @@ def test_start(report: Callable[..., None]) -> None:
         for name in ways
         for place, what in enumerate(("seconds", "cpu_seconds"))
     }
-    report(**figures, ready_per_plain=figures["ready_cpu_seconds"] / figures["plain_cpu_seconds"])
+    report(
+        what="ready to serve; the same models loaded, and the libraries imported, without Prism",
+        model="bundled pair",
+        wanted={"ready_seconds": 8},
+        **figures,
+        ready_per_plain=figures["ready_cpu_seconds"] / figures["plain_cpu_seconds"],
+    )
