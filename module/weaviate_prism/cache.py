@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from weaviate_prism.errors import DeadlineExceeded, PrismError
+from weaviate_prism.errors import PrismError
 from weaviate_prism.jobs import Ticket
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
@@ -49,8 +49,7 @@ class EmbeddingCache:
 
         `compute` gets all keys that nobody else computes at once, so that they may share work. A key must
         name everything that changes the vector. Work in flight is shared with those who would not get it
-        sooner on their own, and ends when the last of them is gone. Where it comes too late for whoever asked
-        first, and not for another, it begins anew.
+        sooner on their own; it has the time of whoever waits longest, and ends when the last of them is gone.
         """
         found: dict[Hashable, Vector | PrismError] = {}
         flights: dict[Hashable, _Flight] = {}
@@ -60,6 +59,7 @@ class EmbeddingCache:
             if (vector := self._vectors.get(key)) is not None:
                 found[key] = vector
             elif flight is not None and flight.ticket.priority <= ticket.priority:
+                flight.ticket.deadline = max(flight.ticket.deadline, ticket.deadline)
                 flights[key] = flight
             else:
                 missing.append(key)
@@ -68,10 +68,7 @@ class EmbeddingCache:
         self._misses.inc(len(missing))
         if missing:
             flights |= dict.fromkeys(missing, self._take_off(missing, compute, ticket))
-        answers = found | await self._wait(flights) if flights else found
-        hasty = [key for key, flight in flights.items() if flight.ticket.deadline < ticket.deadline]
-        again = [key for key in hasty if isinstance(answers[key], DeadlineExceeded)]
-        return {**answers, **await self.get(again, compute, ticket)} if again else answers
+        return found | await self._wait(flights) if flights else found
 
     def _take_off(self, keys: Sequence[Hashable], compute: Compute, ticket: Ticket) -> _Flight:
         flight = _Flight(keys, asyncio.ensure_future(self._fly(keys, compute)), ticket)

@@ -24,9 +24,9 @@ class Work:
     seconds: float = 0.0  # an estimate, see `backlog.py`; 0 as long as nothing is known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ticket:
-    """How urgent a piece of work is; travels with it through all stages."""
+    """How urgent a piece of work is; travels with it through all stages. Its deadline may be put off on the way."""
 
     priority: Priority
     arrived: float  # time.monotonic() seconds

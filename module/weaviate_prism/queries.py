@@ -1,4 +1,7 @@
-"""What the models of one device know of each other's queries: these go before the inserts of them all."""
+"""What the models of one device know of each other's queries: these go before the inserts of them all.
+
+Queries never wait for another model: while inserts have their part of the time, both compute side by side.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ class Queries:
             self._ended += change < 0
             self._changed.notify_all()
 
-    def wait(self, enough: Callable[[], object]) -> None:
-        """Until none runs, one batch has ended, however many come after it, or there is enough."""
+    def wait(self, own: Callable[[], object]) -> None:
+        """Until no batch of them runs, one that ran has ended (more may follow), or there are some of one's own."""
         with self.lock:
             ended = self._ended
-            self._changed.wait_for(lambda: not self.running or self._ended > ended or enough())
+            self._changed.wait_for(lambda: not self.running or self._ended > ended or own())

@@ -214,7 +214,7 @@ class Stage(Generic[P, R]):
             self._queries.count_running(change)
 
     def _leave_out(self, place: Place[P, R], future: Future[R]) -> None:
-        """Lets go of a payload whose future was cancelled: its room is given back by now."""
+        """Lets go of a payload whose future was cancelled: others have its room by now (`ahead.py`)."""
         if not future.cancelled():
             return
         with self._wake:

@@ -175,7 +175,7 @@ class Device:
     def _forward(self, batch: Sequence[Prepared], threads: int) -> tuple[list[Answer], float]:
         """The answers, and the seconds that they took, less those of the queries that overtook the batch."""
         began = time.monotonic()
-        pauses, overtaken = 0, self.stage.overtake()
+        pauses, overtaken = 0, self.stage.overtake()  # by those of another model, whatever the device
 
         def pause() -> None:
             nonlocal pauses, overtaken

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from weaviate_prism.cache import ENTRY_OVERHEAD, Answers, EmbeddingCache
-from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError
+from weaviate_prism.errors import Internal, PrismError
 from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.values import Priority, Vector
@@ -107,31 +107,14 @@ async def test_work_ends_with_its_last_caller_and_a_newcomer_starts_afresh(cache
     assert compute.cancelled == 1
 
 
-async def test_whoever_asks_again_shares_what_still_runs(cache: EmbeddingCache) -> None:
-    compute = Computed()
-    first, again = (asyncio.ensure_future(get(cache, "key", compute, until(deadline))) for deadline in (10.0, 50.0))
+async def test_whoever_asks_again_shares_what_still_runs_and_puts_its_deadline_off(cache: EmbeddingCache) -> None:
+    compute, tickets = Computed(), [until(deadline) for deadline in (20.0, 50.0, 10.0)]
+    callers = [asyncio.ensure_future(get(cache, "key", compute, ticket)) for ticket in tickets]
     await asyncio.sleep(0)
     compute.let_go.set()
-    assert await first is await again
+    assert len({id(vector) for vector in await asyncio.gather(*callers)}) == 1
     assert compute.runs == 1
-
-
-async def test_what_comes_too_late_for_the_first_is_done_anew_for_those_who_wait_longer(cache: EmbeddingCache) -> None:
-    let_go = asyncio.Event()
-
-    async def too_late() -> PrismError:
-        await let_go.wait()
-        return DeadlineExceeded("too late")
-
-    first, same = (asyncio.ensure_future(get(cache, "key", too_late, until(10.0))) for _ in range(2))
-    await asyncio.sleep(0)
-    patient = asyncio.ensure_future(get(cache, "key", at_once(7), until(50.0)))
-    await asyncio.sleep(0)
-    let_go.set()
-    assert (await patient)[0] == 7
-    for hasty in (first, same):
-        with pytest.raises(DeadlineExceeded):
-            await hasty
+    assert [ticket.deadline for ticket in tickets] == [50.0, 50.0, 10.0]
 
 
 async def test_a_query_does_not_wait_for_the_place_of_an_equal_bulk_item(cache: EmbeddingCache) -> None:

@@ -104,6 +104,19 @@ def test_a_long_request_that_is_almost_done_is_finished_first() -> None:
     assert all_taken(queue) == [["first 1"], ["first 2"], ["second"]]
 
 
+def test_inserts_that_are_almost_done_are_finished_first_whatever_overtakes_them() -> None:
+    first, second = Work(9.0), Work(5.0)
+    queue = queue_of(*(job(f"first {n}", 0.0, bulk=True, work=first) for n in range(2)), cost=1)
+    assert taken(queue) == ["first 0"]
+    queue.put(job("second", 1.0, bulk=True, work=second))
+    searches = [job(name, 1.0, work=work) for name, work in (("a", Work(0.1)), ("b", Work(0.2))) for _ in range(2)]
+    for one in searches:
+        queue.put(one)
+    assert [taken(queue) for _ in searches] == [["a"], ["a"], ["b"], ["b"]]
+    first.seconds = 1.0
+    assert all_taken(queue) == [["first 1"], ["second"]]
+
+
 def test_chunks_of_one_search_are_one_request() -> None:
     search, other = Work(2.0), Work(3.0)
     chunks = [job(f"chunk {n}", n, work=search) for n in (0.0, 2.0)]
@@ -274,6 +287,14 @@ def test_inserts_are_cut_while_queries_come() -> None:
     assert taken(queue, 1.0) == ["query"]
     assert len(taken(queue, 1.0)) == 3
     assert len(taken(queue, 1.1 + QUERIES_EXPECTED_SECONDS)) == 36
+
+
+def test_inserts_are_cut_while_queries_of_another_model_come() -> None:
+    one = queue_of(*(job(str(n), 0.0, bulk=True) for n in range(80)), pace=paced(fixed=0.019))
+    other: JobQueue[str, str] = JobQueue(Limits(100), one._queries)
+    assert len(taken(one, 0.0)) == 36
+    other.put(job("query", 1.0))
+    assert len(taken(one, 1.0)) == 3
 
 
 @pytest.mark.parametrize(

@@ -507,6 +507,7 @@ def test_a_device_that_is_lost_to_a_query_is_lost_to_the_insert_that_it_overtake
     device.stage.join(5)
     assert isinstance(query.exception(5), Internal)
     assert len(device.deaths) == 1
+    assert device.queries.running == 0  # or inserts of other models would wait for ever
 
 
 def test_a_pass_pauses_before_each_layer() -> None:
