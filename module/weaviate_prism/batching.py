@@ -14,10 +14,10 @@ from weaviate_prism.pace import Pace, Shape
 MOST_PADDING = 0.15
 # Who goes first waits no longer than this for the batch that runs, unless fixed costs alone are as much.
 QUANTUM_SECONDS = 0.05
-# Where queries overtake inserts between the pieces of a batch, they wait for the rest of one. Of 12-megapixel JPEGs
-# behind a client who searches again and again, CLIP made 3.1 a second with 0.035, 2.1 with 0.025 and 1.7 in batches of
-# one; the queries took 90, 94 and 75 ms.
-PIECE_SECONDS = 0.03
+# Where queries overtake inserts between the pieces of a batch, they wait for the rest of one; who searches again at
+# once, for nearly all of it. Behind 12-megapixel JPEGs, texts by CLIP took 1.7 times as long as on an idle service
+# (p50), and 3.9 JPEGs were done a second; with 0.03 they took 2.0 times as long, and 5.4 were.
+PIECE_SECONDS = 0.02
 # A batch is worth its fixed costs where it takes so many times as long; and though somebody waits, twice as long: a
 # model of 1 GB takes 0.1 s to be read from memory, whatever is in the batch. What is left of a request is not cut for
 # those who wait if it takes no more than the last: each part would have the fixed costs again, and it would only be

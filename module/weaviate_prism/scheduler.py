@@ -28,8 +28,8 @@ AGEING_SECONDS, AGED_TURN = 10.0, 4
 QUERIES_EXPECTED_SECONDS = 2.0
 # Queries overtake a batch of inserts that runs, and it then goes on for a third of the time that they took before the
 # next ones do: a quarter of the time is left to it, however many search. Behind 12-megapixel inserts to CLIP, queries
-# then take 1.9 times as long as on an idle service (p50), with a half 2.1 times; inserted are 86 and 110 to 125 during
-# 300 of them.
+# then take 1.7 times as long as on an idle service (p50), and 3.9 objects a second are inserted; with a half 2.0 times,
+# and 5.1.
 INSERTS_PART = 1 / 3
 
 

@@ -301,7 +301,7 @@ def test_inserts_are_cut_while_queries_of_another_model_come() -> None:
     ("fixed", "pieces", "quiet", "while_queries_come"),
     [
         (0.019, 1, 36, 3),  # of 0.01 s each, in 0.38 and 0.05 s
-        (0.019, 6, 36, 16),  # in 6 pieces of 0.03 s
+        (0.019, 6, 36, 10),  # in 6 pieces of 0.02 s
         (0.019, 20, 36, 36),  # never more than without queries
         (0.1, 6, 100, 10),  # twice the fixed costs
     ],
