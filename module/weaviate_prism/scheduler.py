@@ -55,9 +55,9 @@ class _Waiting(Lines[P, R]):
 class JobQueue(Generic[P, R]):
     """Jobs of works, of which the one with the least left goes first. Not thread-safe: the stage holds a lock."""
 
-    def __init__(self, limits: Limits, queries: Queries | None = None) -> None:
+    def __init__(self, limits: Limits, queries: Queries) -> None:
         self.limits = limits
-        self._queries = queries or Queries()  # here and in the queues of other models
+        self._queries = queries  # here and in the queues of other models
         self._works: dict[Priority, dict[Work, _Waiting[P, R]]] = {priority: {} for priority in Priority}
         self._heaps: dict[Priority, list[tuple[tuple[float, float], int, _Waiting[P, R]]]] = {p: [] for p in Priority}
         self._all: Lines[P, R] = Lines()
@@ -109,9 +109,7 @@ class JobQueue(Generic[P, R]):
         return self._returning[first].awaited(len(self._works[first]), self.limits.pace.fixed, now)
 
     def ended(self, batch: Sequence[Job[P, R]], now: float) -> None:
-        """It has been run, and nobody knows of it yet."""
-        if self.limits.pace is None:
-            return
+        """It has been run, and nobody knows of it yet. Not for those who take one job each."""
         first = batch[0].ticket.priority
         shared, waiting = {job.ticket.work for job in batch}, self._works[first]
         answered = sum(work not in waiting for work in shared)

@@ -250,13 +250,13 @@ class Stage(Generic[P, R]):
         except BaseException as error:  # confined to the batch, then to the job; panics of Rust are no Exceptions
             self._split(batch, error)
         else:
-            with self._wake:
-                self._queue.ended(batch, self._clock())
+            if self._queue.limits.pace is not None:  # the CPU threads take one job at a time
+                self._metrics.batch_items.labels(*self._labels).observe(len(batch))
+                with self._wake:
+                    self._queue.ended(batch, self._clock())
             for job, result in zip(batch, results, strict=True):
                 job.future.set_result(result)
             self._metrics.stage_seconds.labels(*self._labels).observe(self._clock() - started)
-            if self._queue.limits.pace is not None:  # the CPU threads take one job at a time
-                self._metrics.batch_items.labels(*self._labels).observe(len(batch))
 
     def _split(self, batch: Sequence[Job[P, R]], error: BaseException) -> None:
         if len(batch) == 1:

@@ -13,6 +13,7 @@ import pytest
 from weaviate_prism.batching import Limits, Size
 from weaviate_prism.jobs import Job, Ticket, Work
 from weaviate_prism.pace import Pace
+from weaviate_prism.queries import Queries
 from weaviate_prism.returning import MOST_IN_VAIN, SOON_SECONDS, Returning
 from weaviate_prism.scheduler import JobQueue
 from weaviate_prism.values import Priority
@@ -39,7 +40,7 @@ class Device:
         pace = Pace()
         pace.parts = np.array([fixed, EACH, 0.0, 0.0])
         self._pace = pace
-        self._queue: JobQueue[Caller, None] = JobQueue(Limits(10_000, pace))
+        self._queue: JobQueue[Caller, None] = JobQueue(Limits(10_000, pace), Queries())
         self._order = itertools.count()
         self._coming = [(caller.first, next(self._order), caller) for caller in callers]
         heapq.heapify(self._coming)

@@ -14,6 +14,7 @@ import pytest
 from weaviate_prism.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
 from weaviate_prism.jobs import Job, Ticket, Work
 from weaviate_prism.pace import Pace
+from weaviate_prism.queries import Queries
 from weaviate_prism.scheduler import AGED_TURN, AGEING_SECONDS, QUERIES_EXPECTED_SECONDS, JobQueue
 from weaviate_prism.values import Priority
 
@@ -39,7 +40,7 @@ def of_length(length: int) -> Size:
 
 
 def queue_of(*jobs: Job[str, str], cost: int = 100, pace: Pace | None = None) -> JobQueue[str, str]:
-    queue: JobQueue[str, str] = JobQueue(Limits(cost, pace))
+    queue: JobQueue[str, str] = JobQueue(Limits(cost, pace), Queries())
     for one in jobs:
         queue.put(one)
     return queue
