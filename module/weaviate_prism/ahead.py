@@ -7,15 +7,18 @@ others from running. So whoever prepares media takes a guess in advance and corr
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from weaviate_prism.errors import PrismError
+from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Ticket
 from weaviate_prism.models.base import Prepared
 
-# Inputs of one kind of work that may be prepared and not yet done. Who waits here goes in order of arrival, whatever is
-# left of it: with 512, a search of 2 documents behind 20 of 32 took 0.9 s instead of 0.06. A text of 8,000 tokens
-# takes 64 kB.
+# Inputs of one kind of work that may be prepared and not yet done. A text of 8,000 tokens takes 64 kB.
 PREPARED_AHEAD = 4096
 
 # 2 GB in all, each kind of work its own, so that a query never waits for what bulk inserts hold. A batch on a GPU
@@ -26,41 +29,64 @@ QUERY_BYTES, BULK_BYTES, RERANK_BYTES = 500_000_000, 1_000_000_000, 500_000_000
 SHARED_BYTES = 1_000_000_000
 
 
-class Places:
-    """A semaphore of which several places are taken at once; first come, first served. Used from one event loop.
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """Of one who waits for so many places."""
 
-    Two who had half of theirs each would wait for each other.
+    count: int
+    arrived: float
+    turn: asyncio.Future[None]
+
+
+class Places:
+    """A semaphore of which several places are taken at once. Used from one event loop.
+
+    Who has least left goes first, as on the device, but not for ever. Nobody goes before the first because it needs
+    less room: two who had half of theirs each would wait for each other.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._clock = clock
+        self._waiting: list[tuple[float, int, _Wish]] = []  # a heap
+        self._arrivals: deque[_Wish] = deque()
+        self._order, self._turns = itertools.count(), 1
 
-    async def enter(self, count: int) -> None:
+    async def enter(self, count: int, ticket: Ticket) -> None:
         """Takes so many places, at most all there are; they are given back by `leave`."""
-        if not self._waiting and count <= self._free:
+        if count <= self._free and self._next() is None:
             self._free -= count
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
+        wish = _Wish(count, self._clock(), asyncio.get_running_loop().create_future())
+        heapq.heappush(self._waiting, (ticket.work.seconds, next(self._order), wish))
+        self._arrivals.append(wish)
+        self.leave(0)  # it may be the next, and find room
         try:
-            await turn
+            await wish.turn
         except asyncio.CancelledError:
             # if its turn had come, it has places; if not, those behind it may fit now
-            self.leave(0 if turn.cancelled() else count)
+            self.leave(0 if wish.turn.cancelled() else count)
             raise
 
     def leave(self, count: int) -> None:
         """Gives back so many; fewer than none takes more, without waiting."""
         self._free += count
-        while self._waiting:
-            wanted, turn = self._waiting[0]
-            if not turn.cancelled():
-                if wanted > self._free:
-                    return
-                self._free -= wanted
-                turn.set_result(None)
-            self._waiting.popleft()
+        while (wish := self._next()) is not None and wish.count <= self._free:
+            self._free -= wish.count
+            self._turns += 1
+            wish.turn.set_result(None)
+
+    def _next(self) -> _Wish | None:
+        """Who has least left; every so often whoever has waited longest, if that is long."""
+        while self._arrivals and self._arrivals[0].turn.done():
+            self._arrivals.popleft()
+        while self._waiting and self._waiting[0][-1].turn.done():
+            heapq.heappop(self._waiting)
+        if not self._waiting:
+            return None
+        oldest = self._arrivals[0]
+        aged = self._turns % AGED_TURN == 0 and oldest.arrived + AGEING_SECONDS <= self._clock()
+        return oldest if aged else self._waiting[0][-1]
 
 
 class Ahead:
@@ -71,26 +97,27 @@ class Ahead:
         self._inputs = Places(PREPARED_AHEAD)
         self._bytes = Places(max_bytes)
 
-    def reserve(self, count: int, nbytes: int) -> Reservation:
+    def reserve(self, count: int, nbytes: int, ticket: Ticket) -> Reservation:
         """Room for the inputs of one job, whose media are guessed to take so many bytes."""
-        return Reservation(self._inputs, self._bytes, count, min(nbytes, self._max_bytes))
+        return Reservation(self._inputs, self._bytes, count, min(nbytes, self._max_bytes), ticket)
 
 
 class Reservation:
     """What one job takes while it is entered; the bytes of its inputs are guessed until they are weighed."""
 
-    def __init__(self, inputs: Places, bytes_: Places, count: int, size: int) -> None:
+    def __init__(self, inputs: Places, bytes_: Places, count: int, size: int, ticket: Ticket) -> None:
         self._inputs = inputs
         self._bytes = bytes_
         self._count = count
         self._size = size
+        self._ticket = ticket
 
     async def __aenter__(self) -> Reservation:
-        await self._inputs.enter(self._count)
+        await self._inputs.enter(self._count, self._ticket)
         if self._size:
             try:
                 # in this order for all: who waits for bytes waits for those who have everything they need
-                await self._bytes.enter(self._size)
+                await self._bytes.enter(self._size, self._ticket)
             except BaseException:
                 self._inputs.leave(self._count)
                 raise

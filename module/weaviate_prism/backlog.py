@@ -8,10 +8,12 @@ Without anything done yet there is no guess, and nothing is refused. Only sums u
 from __future__ import annotations
 
 import math
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from weaviate_prism.errors import DeadlineExceeded
 from weaviate_prism.jobs import Ticket, Work
@@ -26,25 +28,29 @@ RATE_UP, RATE_DOWN = 0.2, 0.5
 
 
 class Backlog:
-    """Of all requests. Used from one event loop. `threads` prepare; one device computes what they have prepared."""
+    """Of all requests. Used from one event loop, but what devices have done they tell from their threads. `threads`
+    prepare; one device computes what they have prepared.
+    """
 
     def __init__(self, threads: int, clock: Callable[[], float], refused: Callable[[], object]) -> None:
         self._threads = threads
-        self._clock = clock
+        self.clock = clock
         self._refused = refused
         self._preparing: dict[Hashable, float] = {}  # seconds of a thread for one input, by kind
         self._computing: dict[Hashable, float] = {}  # seconds of the device
         # of works, by how much is left of them: of those with less than another, there are thousands
         self._left: dict[Priority, defaultdict[int, float]] = {each: defaultdict(float) for each in Priority}
+        self._lock = threading.Lock()
 
     def entered(self, kinds: Sequence[Hashable], ticket: Ticket) -> Entry:
-        """Spans the time that inputs of these kinds are in the service.
+        """Spans the time that inputs of these kinds are in the service: all that a caller waits for together.
 
         Raises:
             DeadlineExceeded: they would be done too late.
         """
-        own = sum(map(self.guess, kinds))
-        before, left = self.before(ticket, own), ticket.deadline - self._clock()
+        guesses = {kind: self.guess(kind) for kind in set(kinds)}
+        own = sum(guesses[kind] for kind in kinds)
+        before, left = self.before(ticket, own), ticket.deadline - self.clock()
         # Its own part is a guess that only trying corrects: it counts no more than what is there to be delayed.
         if before + min(own, before) > left:
             self._refused()
@@ -52,7 +58,7 @@ class Backlog:
                 f"refused, as it would come too late: about {before:.3g} s of work go before it, it takes {own:.2g} s "
                 f"itself, and its caller waits for {max(left, 0.0):.3g} s (a deadline, or request_timeout)"
             )
-        return Entry(self, kinds, ticket, own)
+        return Entry(self, guesses, ticket, own)
 
     def guess(self, kind: Hashable) -> float:
         """Seconds by which one more input delays all that come after it; 0 as long as none was done."""
@@ -60,16 +66,18 @@ class Backlog:
 
     def before(self, ticket: Ticket, own: float) -> float:
         """Seconds of what goes before some more of a work: other works with no more left, and its own."""
-        more_urgent = (sum(self._left[each].values()) for each in Priority if each < ticket.priority)
-        level = _level(ticket.work.seconds + own)
-        return sum(more_urgent) + sum(left for each, left in self._left[ticket.priority].items() if each <= level)
+        with self._lock:
+            more_urgent = (sum(self._left[each].values()) for each in Priority if each < ticket.priority)
+            level = _level(ticket.work.seconds + own)
+            return sum(more_urgent) + sum(left for each, left in self._left[ticket.priority].items() if each <= level)
 
     def add(self, ticket: Ticket, seconds: float) -> None:
         """Changes what is left of a work."""
         levels, work = self._left[ticket.priority], ticket.work
-        self._move(levels, work, -work.seconds)
-        work.seconds = max(0.0, work.seconds + seconds)
-        self._move(levels, work, work.seconds)
+        with self._lock:
+            self._move(levels, work, -work.seconds)
+            work.seconds = max(0.0, work.seconds + seconds)
+            self._move(levels, work, work.seconds)
 
     def learn(self, kinds: Sequence[Hashable], preparing: float, computing: float) -> float:
         """From inputs that were prepared in so many seconds of a thread and take so many of the device.
@@ -96,39 +104,64 @@ class Backlog:
 
 
 class Entry:
-    """Some inputs of one work, while they are in the service."""
+    """All that one caller waits for, while it is in the service."""
 
-    def __init__(self, backlog: Backlog, kinds: Sequence[Hashable], ticket: Ticket, seconds: float) -> None:
-        self._backlog = backlog
-        self._kinds = kinds
+    def __init__(self, backlog: Backlog, guesses: Mapping[Hashable, float], ticket: Ticket, seconds: float) -> None:
+        self.backlog = backlog
+        self.guesses = guesses
         self._ticket = ticket
-        self._seconds = seconds
-        self._preparing = 0.0
+        self._left = seconds
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._backlog.add(self._ticket, self._seconds)
+        self.backlog.add(self._ticket, self._left)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._backlog.add(self._ticket, -self._seconds)
+        self.change(-self._left)
+
+    def unit(self, kinds: Sequence[Hashable]) -> Unit:
+        """Of its inputs, some that are prepared together."""
+        return Unit(self, kinds)
+
+    def change(self, seconds: float) -> None:
+        """What is left of it is so much more."""
+        with self._lock:
+            self._left += seconds
+        self.backlog.add(self._ticket, seconds)
+
+
+class Unit:
+    """Some inputs of an entry: guessed, prepared, and done one by one."""
+
+    def __init__(self, entry: Entry, kinds: Sequence[Hashable]) -> None:
+        self._entry = entry
+        self._kinds = kinds
+        self._preparing = 0.0
+        self._each = 0.0
 
     def timed(self, prepare: Callable[[Sequence[S]], list[T]]) -> Callable[[Sequence[S]], list[T]]:
         """The same function; the time that it takes, in the jobs of CPU threads one after the other, is known then."""
+        clock = self._entry.backlog.clock
 
         def run(inputs: Sequence[S]) -> list[T]:
-            began = self._backlog._clock()
+            began = clock()
             try:
                 return prepare(inputs)
             finally:
-                self._preparing += self._backlog._clock() - began
+                self._preparing += clock() - began
 
         return run
 
-    def prepared(self, computing: float) -> None:
-        """Replaces the guess: now it is known how long preparing took, and how long computing will."""
-        seconds = self._backlog.learn(self._kinds, self._preparing, computing)
-        self._backlog.add(self._ticket, seconds - self._seconds)
-        self._seconds = seconds
+    def prepared(self, computing: float, inputs: int) -> None:
+        """Replaces the guess: now it is known how long preparing took, and how long computing these inputs will."""
+        seconds = self._entry.backlog.learn(self._kinds, self._preparing, computing) * bool(inputs)
+        self._each = seconds / max(inputs, 1)
+        self._entry.change(seconds - sum(self._entry.guesses[kind] for kind in self._kinds))
+
+    def done(self, _: Future[Any]) -> None:
+        """One input is, or is given up; called from any thread."""
+        self._entry.change(-self._each)
 
 
 def _level(seconds: float) -> int:

@@ -16,6 +16,10 @@ from weaviate_prism.values import Priority
 P = TypeVar("P")
 R = TypeVar("R")
 
+# Who has waited so long is overtaken no more by all: every fourth turn is that of whoever came first. Well inside the
+# 50 s after which Weaviate gives up; and what overtakes still has most of the device, however much has waited.
+AGEING_SECONDS, AGED_TURN = 10.0, 4
+
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Work:

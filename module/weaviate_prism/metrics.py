@@ -62,6 +62,11 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.shared_documents = Counter(
+            "prism_shared_documents",
+            "Documents to be reranked that were equal to others of their search, or in flight already.",
+            registry=self.registry,
+        )
         self.cache_bytes = Gauge("prism_cache_bytes", "Memory held by cached embeddings.", registry=self.registry)
         self.vision_cache = Counter(
             "prism_vision_cache",

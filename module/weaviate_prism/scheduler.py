@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from weaviate_prism.batching import SHORT, Limits, Size
-from weaviate_prism.jobs import Job, Lines, Place, Ticket, Work, kind_of, like
+from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Job, Lines, Place, Ticket, Work, kind_of, like
 from weaviate_prism.queries import Queries
 from weaviate_prism.returning import Returning
 from weaviate_prism.values import Priority
@@ -21,9 +21,6 @@ from weaviate_prism.values import Priority
 P = TypeVar("P")
 R = TypeVar("R")
 
-# Who has waited so long is overtaken no more by all: every fourth batch is led by whoever came first. Well inside the
-# 50 s after which Weaviate gives up; and what overtakes still has most of the device, however much has waited.
-AGEING_SECONDS, AGED_TURN = 10.0, 4
 # Queries come in trains: so long after the last one, inserts leave room for the next.
 QUERIES_EXPECTED_SECONDS = 2.0
 # Queries overtake a batch of inserts that runs, and it then goes on for a third of the time that they took before the

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.backlog import Backlog
+from weaviate_prism.backlog import Backlog, Unit
 from weaviate_prism.batching import Limits, Size
 from weaviate_prism.config import Settings
 from weaviate_prism.cores import usable_cores
@@ -83,12 +83,6 @@ class Stages:
         """Ends it; what still waits fails with Unavailable."""
         self._devices.pop(model).stage.close()
 
-    def seconds(self, model: Embedder | Reranker, inputs: Sequence[Prepared | PrismError]) -> float:
-        """By which its batches take longer with these in them."""
-        prepared = [each for each in inputs if not isinstance(each, PrismError)]
-        tokens, patches = sum(each.tokens for each in prepared), sum(each.patches for each in prepared)
-        return self._devices[model].pace.more((len(prepared), tokens, patches))
-
     def learn_pace(self, model: Embedder | Reranker) -> None:
         """From all batches that it has run until now."""
         self._devices[model].learn()
@@ -101,17 +95,27 @@ class Stages:
         return future.result()
 
     async def on_device_together(
-        self, model: Embedder | Reranker, inputs: Sequence[Prepared | PrismError], ticket: Ticket
+        self,
+        model: Embedder | Reranker,
+        inputs: Sequence[Prepared | PrismError],
+        ticket: Ticket,
+        unit: Unit | None = None,
     ) -> list[Answer | PrismError]:
         """The model's finite answer for each, in a batch with others; what could not be prepared stays as it is.
+
+        The unit of the backlog that they are is told how long they will take, and whenever one is done.
 
         Raises:
             Unavailable: the device thread is gone.
         """
-        queued = time.monotonic()
-        prepared = (each for each in inputs if not isinstance(each, PrismError))
+        queued, device = time.monotonic(), self._devices[model]
+        prepared = [each for each in inputs if not isinstance(each, PrismError)]
         jobs: list[Job[Prepared, Answer]] = [Job(each, ticket, queued, size_of(each), each.group) for each in prepared]
-        self._devices[model].stage.submit_together(jobs)
+        if unit is not None:
+            unit.prepared(device.seconds(prepared), len(prepared))
+            for job in jobs:
+                job.future.add_done_callback(unit.done)
+        device.stage.submit_together(jobs)
         await all_done([job.future for job in jobs])
         done = iter(jobs)
         return [each if isinstance(each, PrismError) else checked(next(done).future, model.info) for each in inputs]
@@ -155,6 +159,11 @@ class Device:
             queries=queries,
             on_death=on_death,
         )
+
+    def seconds(self, inputs: Sequence[Prepared]) -> float:
+        """By which batches take longer with these in them."""
+        tokens, patches = sum(each.tokens for each in inputs), sum(each.patches for each in inputs)
+        return self.pace.more((len(inputs), tokens, patches))
 
     def learn(self) -> None:
         """Knows from now on what the batches that it has run tell."""

@@ -14,11 +14,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from weaviate_prism.admission import Admission
+from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
-from weaviate_prism.cache import Answers, EmbeddingCache
+from weaviate_prism.cache import EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, PrismError
+from weaviate_prism.flights import Answers
 from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
 from weaviate_prism.intake import Intake, name_of
 from weaviate_prism.jobs import Ticket
@@ -129,14 +130,16 @@ class Vectorizing:
                 if numbers
             )
         ]
-        with self._admission.admitted(max(sum(counts), len(items) * len(request.plans))):
-            answers = await self._admission.answer_all(
-                units,
-                lambda unit: self._of_unit(
+        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
+
+        async def punctual(unit: Sequence[tuple[int, int]]) -> list[Vector | PrismError]:
+            async with until_deadline(deadline, "before the model was done"):
+                return await self._of_unit(
                     [(items[position], request.plans[number]) for position, number in unit], request
-                ),
-                request.ticket.deadline,
-            )
+                )
+
+        with self._admission.admitted(max(sum(counts), len(items) * len(request.plans))):
+            answers = await self._admission.answer_all(units, punctual)
         results: list[list[Vector | PrismError]] = [[] for _ in request.plans]
         for unit, answer in zip(units, answers, strict=True):
             for place, (_, number) in enumerate(unit):
@@ -182,15 +185,15 @@ class Vectorizing:
             return error
         return Reading(plan, parts, weights)
 
-    async def _known(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
+    async def _known(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers[Vector]:
         """Of the cache, or computed."""
 
-        async def compute(missing: Sequence[Hashable]) -> Answers:
+        async def compute(missing: Sequence[Hashable]) -> Answers[Vector]:
             return await self._compute({key: inputs[key] for key in missing}, view, request)
 
         return await self._cache.get(inputs, compute, request.ticket)
 
-    async def _compute(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers:
+    async def _compute(self, inputs: Mapping[Hashable, Input], view: View, request: Request) -> Answers[Vector]:
         """The model's own vectors, not normalised."""
         # those that read the same part one after the other, so that it is soon dropped
         keys = sorted(inputs, key=lambda key: inputs[key].digests)
@@ -213,16 +216,13 @@ class Vectorizing:
         kinds = [(view, kind_of(each.parts)) for each in inputs]
         media = sum(each.has_media for each in inputs)
         with self._stages.backlog.entered(kinds, request.ticket) as entry:
-            async with ahead.reserve(len(inputs), media * view.embedder.media_bytes) as reserved:
+            unit, ticket = entry.unit(kinds), request.ticket
+            async with ahead.reserve(len(inputs), media * view.embedder.media_bytes, ticket) as reserved:
                 prepared = await prepare_together(
-                    inputs,
-                    entry.timed(lambda some: self._prepared(some, view, request.task)),
-                    self._stages,
-                    request.ticket,
+                    inputs, unit.timed(lambda some: self._prepared(some, view, request.task)), self._stages, ticket
                 )
                 reserved.weigh(prepared)
-                entry.prepared(self._stages.seconds(view.embedder, prepared))
-                return await self._stages.on_device_together(view.embedder, prepared, request.ticket)
+                return await self._stages.on_device_together(view.embedder, prepared, ticket, unit)
 
     def _prepared(self, inputs: Sequence[Input], view: View, task: Task) -> list[Prepared | PrismError]:
         """Runs on one CPU thread."""

@@ -1,4 +1,4 @@
-"""The bound on prepared inputs: never more than there is room for, first come first served, and all given back."""
+"""The bound on prepared inputs: never more than there is room for, who has least left first, and all given back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import pytest
 
 from weaviate_prism.ahead import Ahead, Places
 from weaviate_prism.errors import InvalidInput
+from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Ticket, Work, ticket
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.values import Priority
 
 MEDIA_BYTES = 48_000_000
+
+
+async def enter(places: Places, count: int, left: float = 0.0) -> None:
+    await places.enter(count, Ticket(Priority.QUERY, 0.0, 50.0, Work(left)))
 
 
 async def turns() -> None:
@@ -21,8 +27,8 @@ async def turns() -> None:
 
 async def test_who_finds_no_places_waits_for_all_of_his() -> None:
     places = Places(4)
-    await places.enter(3)
-    wide = asyncio.ensure_future(places.enter(2))
+    await enter(places, 3)
+    wide = asyncio.ensure_future(enter(places, 2))
     await turns()
     assert not wide.done()
     places.leave(1)
@@ -31,10 +37,10 @@ async def test_who_finds_no_places_waits_for_all_of_his() -> None:
 
 async def test_nobody_is_overtaken_by_who_needs_less() -> None:
     places = Places(4)
-    await places.enter(3)
-    wide = asyncio.ensure_future(places.enter(4))
+    await enter(places, 3)
+    wide = asyncio.ensure_future(enter(places, 4))
     await turns()
-    narrow = asyncio.ensure_future(places.enter(1))
+    narrow = asyncio.ensure_future(enter(places, 1))
     await turns()
     assert not narrow.done()
     places.leave(3)
@@ -44,10 +50,63 @@ async def test_nobody_is_overtaken_by_who_needs_less() -> None:
     await narrow
 
 
+async def test_who_has_least_left_goes_first_and_among_equals_who_came_first() -> None:
+    places, came = Places(4), []
+
+    async def come(name: str, left: float) -> None:
+        await enter(places, 4, left)
+        came.append(name)
+
+    await enter(places, 4)
+    waiting = [
+        asyncio.ensure_future(come(name, left)) for name, left in (("long", 9.0), ("short", 1.0), ("as short", 1.0))
+    ]
+    for _ in waiting:
+        await turns()
+        places.leave(4)
+    await asyncio.gather(*waiting)
+    assert came == ["short", "as short", "long"]
+
+
+async def test_who_has_least_left_does_not_wait_behind_the_room_that_others_need() -> None:
+    places = Places(4)
+    await enter(places, 3)
+    wide = asyncio.ensure_future(enter(places, 4, 9.0))
+    await turns()
+    await asyncio.wait_for(enter(places, 1, 1.0), 1)
+    places.leave(4)
+    await wide
+
+
+async def test_who_has_waited_for_long_is_not_overtaken_for_ever() -> None:
+    now = 0.0
+    places = Places(1, lambda: now)
+    await enter(places, 1)
+    long = asyncio.ensure_future(enter(places, 1, 9.0))
+    await turns()
+
+    async def one_more() -> bool:
+        """Somebody with less left comes, then a place is free; whether the long one got it."""
+        short = asyncio.ensure_future(enter(places, 1, 1.0))
+        await turns()
+        places.leave(1)
+        await turns()
+        if not long.done():
+            assert short.done()
+            return False
+        short.cancel()
+        return True
+
+    for _ in range(3 * AGED_TURN):
+        assert not await one_more()
+    now = AGEING_SECONDS
+    assert True in [await one_more() for _ in range(AGED_TURN)]
+
+
 async def test_who_gives_up_waiting_takes_no_places_along() -> None:
     places = Places(4)
-    await places.enter(4)
-    first, second, third = (asyncio.ensure_future(places.enter(count)) for count in (4, 3, 1))
+    await enter(places, 4)
+    first, second, third = (asyncio.ensure_future(enter(places, count)) for count in (4, 3, 1))
     await turns()
     first.cancel()  # while it waits
     await turns()
@@ -57,13 +116,13 @@ async def test_who_gives_up_waiting_takes_no_places_along() -> None:
         with pytest.raises(asyncio.CancelledError):
             await left
     await third
-    await asyncio.wait_for(places.enter(3), 1)
+    await asyncio.wait_for(enter(places, 3), 1)
 
 
 async def test_who_gives_up_at_the_head_lets_those_behind_in() -> None:
     places = Places(4)
-    await places.enter(3)
-    wide, narrow = (asyncio.ensure_future(places.enter(count)) for count in (2, 1))
+    await enter(places, 3)
+    wide, narrow = (asyncio.ensure_future(enter(places, count)) for count in (2, 1))
     await turns()
     wide.cancel()
     await asyncio.wait_for(narrow, 1)
@@ -83,7 +142,7 @@ class Job:
         self.task = asyncio.ensure_future(self._run(ahead, size, media))
 
     async def _run(self, ahead: Ahead, size: int, media: int) -> None:
-        async with ahead.reserve(1, media * MEDIA_BYTES) as reserved:
+        async with ahead.reserve(1, media * MEDIA_BYTES, ticket(Priority.BULK, 50.0)) as reserved:
             self.inside.set()
             await self.weighed.wait()
             reserved.weigh([prepared(size), InvalidInput("no picture")])

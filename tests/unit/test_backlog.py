@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import Future
 
 import pytest
 
@@ -39,8 +40,9 @@ class Service:
                 self.now += preparing
                 return []
 
-            entry.timed(prepare)([])
-            entry.prepared(computing)
+            unit = entry.unit([kind])
+            unit.timed(prepare)([])
+            unit.prepared(computing, 1)
 
     def _count(self) -> None:
         self.refused += 1
@@ -128,7 +130,7 @@ def test_a_guess_is_replaced_once_the_input_is_prepared() -> None:
     ticket = Ticket(Priority.QUERY, 0.0, 50.0)
     with service.backlog.entered(["text"] * 4, ticket) as entry:
         assert ticket.work.seconds == pytest.approx(4.0)
-        entry.prepared(0.4)
+        entry.unit(["text"] * 4).prepared(0.4, 4)
         assert ticket.work.seconds == pytest.approx(0.4)
     assert ticket.work.seconds == 0
 
@@ -167,3 +169,37 @@ def test_chunks_of_one_search_add_up() -> None:
     for chunk in chunks:
         service.inside.enter_context(service.backlog.entered(["text"] * 4, chunk))
     assert work.seconds == pytest.approx(12)
+
+
+def test_what_is_left_of_a_request_falls_with_each_input_that_is_done() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    ticket, done = Ticket(Priority.QUERY, 0.0, 50.0), Future[None]()
+    with service.backlog.entered(["text"] * 7, ticket) as entry:
+        first, second = entry.unit(["text"] * 4), entry.unit(["text"] * 3)
+        first.prepared(4.0, 4)
+        first.done(done)
+        assert ticket.work.seconds == pytest.approx(6.0)
+        second.prepared(0.6, 3)
+        assert ticket.work.seconds == pytest.approx(3.6)
+        second.done(done)
+        assert ticket.work.seconds == pytest.approx(3.4)
+    assert ticket.work.seconds == 0
+
+
+def test_nothing_is_left_of_what_cannot_be_prepared() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    ticket = Ticket(Priority.QUERY, 0.0, 50.0)
+    with service.backlog.entered(["text"] * 4, ticket) as entry:
+        entry.unit(["text"] * 4).prepared(0.0, 0)
+        assert ticket.work.seconds == 0
+
+
+def test_a_search_of_several_units_is_refused_as_a_whole() -> None:
+    service = Service()
+    service.has_done("document", preparing=0.0, computing=1.0)
+    service.enters("document", 30, bulk=False)
+    with pytest.raises(DeadlineExceeded, match="about 30 s of work go before it, it takes 40 s itself"):
+        service.enters("document", 40, bulk=False)
+    assert service.refused == 1

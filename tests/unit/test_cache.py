@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 import numpy as np
 import pytest
 
-from weaviate_prism.cache import ENTRY_OVERHEAD, Answers, EmbeddingCache
+from weaviate_prism.cache import ENTRY_OVERHEAD, EmbeddingCache
 from weaviate_prism.errors import Internal, PrismError
+from weaviate_prism.flights import Answers
 from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.values import Priority, Vector
@@ -52,7 +53,7 @@ async def get(
 ) -> Vector:
     """The vector of a single key; raises its error."""
 
-    async def compute_all(keys: Sequence[Hashable]) -> Answers:
+    async def compute_all(keys: Sequence[Hashable]) -> Answers[Vector]:
         assert list(keys) == [key]
         return {key: await compute()}
 
@@ -175,7 +176,7 @@ async def test_keys_that_nobody_computes_are_computed_together(cache: EmbeddingC
     asked: list[list[Hashable]] = []
     let_go = asyncio.Event()
 
-    async def compute(keys: Sequence[Hashable]) -> Answers:
+    async def compute(keys: Sequence[Hashable]) -> Answers[Vector]:
         asked.append(list(keys))
         await let_go.wait()
         return {key: np.full(4, len(asked), dtype=np.float32) for key in keys}
@@ -197,7 +198,7 @@ async def test_keys_that_nobody_computes_are_computed_together(cache: EmbeddingC
 async def test_work_for_several_keys_goes_on_while_somebody_waits_for_one(cache: EmbeddingCache) -> None:
     let_go = asyncio.Event()
 
-    async def compute(keys: Sequence[Hashable]) -> Answers:
+    async def compute(keys: Sequence[Hashable]) -> Answers[Vector]:
         await let_go.wait()
         return {key: np.ones(4, dtype=np.float32) for key in keys}
 

@@ -23,7 +23,7 @@ LAYERS = (
     ("admission", "fusion", "preparing", "recalling", "stages", "units"),
     ("intake",),
     ("ahead", "backlog", "cache", "vision_cache", "media", "video", "room", "stage", "store", "models", "bundled"),
-    ("scheduler",),
+    ("flights", "scheduler"),
     ("jobs", "queries", "returning"),
     ("batching",),
     ("pace",),

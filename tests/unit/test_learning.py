@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from engines import running
+from weaviate_prism.jobs import ticket
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.values import Priority
 
 
 @pytest.mark.parametrize(("kind", "fake"), [("embedder", "fake:40,0"), ("reranker", "fake:40,0")])
@@ -14,8 +18,21 @@ async def test_a_loaded_model_has_a_pace(kind: str, fake: str) -> None:
         (device,) = engine._stages._devices.values()
         assert device.pace.seconds((1, 10, 0)) == pytest.approx(0.04, rel=0.5)
         assert device.pace.fixed == pytest.approx(0.04, rel=0.5)
+        assert device.seconds([Prepared({}, 5)]) < 0.02
+
+
+async def test_what_the_device_has_done_is_left_no_more() -> None:
+    async with running(embedder="none", reranker="fake:1,20") as engine:
         (model,) = engine._stages._devices
-        assert engine._stages.seconds(model, [Prepared({}, 5)]) < 0.02
+        turn = ticket(Priority.QUERY, time.monotonic() + 30)
+        with engine._stages.backlog.entered(["text"] * 4, turn) as entry:
+            left = []
+            for _ in range(2):
+                await engine._stages.on_device_together(
+                    model, [Prepared({"asked": {"a"}, "words": ["a"]}, 1)] * 2, turn, entry.unit(["text"] * 2)
+                )
+                left.append(turn.work.seconds)
+    assert left == pytest.approx([0, 0], abs=1e-6)
 
 
 async def test_tokens_and_padding_are_counted() -> None:

@@ -91,7 +91,7 @@ async def test_what_the_device_keeps_of_queries_is_bounded(monkeypatch: pytest.M
 
     async with running(embedder="none", reranker="fake:20,0") as engine:
         monkeypatch.setattr(FakeReranker, "forward", counted)
-        asked = (ask(engine, Item((Text("q"),)), *texts("d")) for _ in range(4))
+        asked = (ask(engine, Item((Text(str(number)),)), *texts("d")) for number in range(4))
         assert await asyncio.gather(*asked) == [[1.0]] * 4
         assert batches == [1] * 4
         monkeypatch.setattr(FakeReranker, "asked", lambda *_: Asked(["d"], nbytes=1000))
