@@ -41,7 +41,7 @@ class _Wish:
 class Places:
     """A semaphore of which several places are taken at once. Used from one event loop.
 
-    Who has least left goes first, as on the device, but not for ever. Nobody goes before the first because it needs
+    Who had least left when he came goes first, but not for ever. Nobody goes before the first because it needs
     less room: two who had half of theirs each would wait for each other.
     """
 
@@ -77,7 +77,7 @@ class Places:
             wish.turn.set_result(None)
 
     def _next(self) -> _Wish | None:
-        """Who has least left; every so often whoever has waited longest, if that is long."""
+        """Who had least left; every so often whoever has waited longest, if that is long."""
         while self._arrivals and self._arrivals[0].turn.done():
             self._arrivals.popleft()
         while self._waiting and self._waiting[0][-1].turn.done():

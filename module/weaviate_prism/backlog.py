@@ -12,7 +12,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from weaviate_prism.errors import DeadlineExceeded
@@ -40,7 +39,7 @@ class Backlog:
         self._computing: dict[Hashable, float] = {}  # seconds of the device
         # of works, by how much is left of them: of those with less than another, there are thousands
         self._left: dict[Priority, defaultdict[int, float]] = {each: defaultdict(float) for each in Priority}
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def entered(self, kinds: Sequence[Hashable], ticket: Ticket) -> Entry:
         """Spans the time that inputs of these kinds are in the service: all that a caller waits for together.
@@ -66,7 +65,7 @@ class Backlog:
 
     def before(self, ticket: Ticket, own: float) -> float:
         """Seconds of what goes before some more of a work: other works with no more left, and its own."""
-        with self._lock:
+        with self.lock:
             more_urgent = (sum(self._left[each].values()) for each in Priority if each < ticket.priority)
             level = _level(ticket.work.seconds + own)
             return sum(more_urgent) + sum(left for each, left in self._left[ticket.priority].items() if each <= level)
@@ -74,7 +73,7 @@ class Backlog:
     def add(self, ticket: Ticket, seconds: float) -> None:
         """Changes what is left of a work."""
         levels, work = self._left[ticket.priority], ticket.work
-        with self._lock:
+        with self.lock:
             self._move(levels, work, -work.seconds)
             work.seconds = max(0.0, work.seconds + seconds)
             self._move(levels, work, work.seconds)
@@ -108,37 +107,54 @@ class Entry:
 
     def __init__(self, backlog: Backlog, guesses: Mapping[Hashable, float], ticket: Ticket, seconds: float) -> None:
         self.backlog = backlog
-        self.guesses = guesses
+        self._guesses = guesses
         self._ticket = ticket
-        self._left = seconds
-        self._lock = threading.Lock()
+        self._own = seconds
+        self._left = 0.0
 
     def __enter__(self) -> Self:
-        self.backlog.add(self._ticket, self._left)
+        self.change(self._own)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.change(-self._left)
+    def __exit__(self, *_: object) -> None:
+        self.change(-math.inf)
 
     def unit(self, kinds: Sequence[Hashable]) -> Unit:
-        """Of its inputs, some that are prepared together."""
+        """Spans the time of some of its inputs."""
         return Unit(self, kinds)
 
+    def guess(self, kinds: Sequence[Hashable]) -> float:
+        """Seconds that inputs of these kinds were guessed to take when they came."""
+        return sum(self._guesses[kind] for kind in kinds)
+
     def change(self, seconds: float) -> None:
-        """What is left of it is so much more."""
-        with self._lock:
+        """What is left of it is so much more, or less, down to nothing."""
+        with self.backlog.lock:
+            seconds = max(seconds, -self._left)
             self._left += seconds
-        self.backlog.add(self._ticket, seconds)
+            self.backlog.add(self._ticket, seconds)
 
 
 class Unit:
-    """Some inputs of an entry: guessed, prepared, and done one by one."""
+    """Some inputs of an entry: guessed, prepared, and done one by one. May go on for others when its caller leaves."""
 
     def __init__(self, entry: Entry, kinds: Sequence[Hashable]) -> None:
         self._entry = entry
         self._kinds = kinds
+        self._left = entry.guess(kinds)
         self._preparing = 0.0
         self._each = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave(0.0)
+
+    def narrow(self, kinds: Sequence[Hashable]) -> None:
+        """To inputs of these kinds, of those that it had at first: the others are computed for somebody else."""
+        self._kinds = kinds
+        self._leave(self._entry.guess(kinds))
 
     def timed(self, prepare: Callable[[Sequence[S]], list[T]]) -> Callable[[Sequence[S]], list[T]]:
         """The same function; the time that it takes, in the jobs of CPU threads one after the other, is known then."""
@@ -155,13 +171,20 @@ class Unit:
 
     def prepared(self, computing: float, inputs: int) -> None:
         """Replaces the guess: now it is known how long preparing took, and how long computing these inputs will."""
-        seconds = self._entry.backlog.learn(self._kinds, self._preparing, computing) * bool(inputs)
+        seconds = self._entry.backlog.learn(self._kinds, self._preparing, computing)
         self._each = seconds / max(inputs, 1)
-        self._entry.change(seconds - sum(self._entry.guesses[kind] for kind in self._kinds))
+        self._leave(seconds if inputs else 0.0)
 
     def done(self, _: Future[Any]) -> None:
         """One input is, or is given up; called from any thread."""
-        self._entry.change(-self._each)
+        with self._entry.backlog.lock:
+            self._leave(self._left - self._each)
+
+    def _leave(self, seconds: float) -> None:
+        """So much is left of it, if that is anything."""
+        with self._entry.backlog.lock:
+            left, self._left = self._left, max(0.0, seconds)
+            self._entry.change(self._left - left)
 
 
 def _level(seconds: float) -> int:

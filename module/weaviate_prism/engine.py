@@ -26,7 +26,6 @@ from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.profiles import EMBEDDER, RERANKER, Profile
 from weaviate_prism.recalling import Recalling
-from weaviate_prism.room import until
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore, StoreError
 from weaviate_prism.values import EngineInfo, Item, Priority, Seen, Target, Task, Vector
@@ -144,10 +143,9 @@ class Engine:
             for number, (target, profile) in enumerate(zip(targets, profiles, strict=True))
         ]
         request = vectorizing.Request(task, plans, ticket(priority, deadline))
-        with until(deadline):
-            async with self._recalling.recalled(items, request.ticket) as whole:
-                self._intake.count(EMBEDDER, whole)
-                return await self._vectorizing.vectorize(whole, request)
+        async with self._recalling.recalled(items, request.ticket) as whole:
+            self._intake.count(EMBEDDER, whole)
+            return await self._vectorizing.vectorize(whole, request)
 
     async def rerank(
         self,
@@ -180,10 +178,9 @@ class Engine:
         def seen(digest: str) -> Seen | None:
             return self._intake.seen.seen(reranker, digest, profile.video_frames)
 
-        with until(deadline):
-            async with self._recalling.recalled([query, *documents], request.ticket, seen) as (asked, *ranked):
-                assert isinstance(asked, Item)
-                return await self._reranking.rerank(asked, ranked, request)
+        async with self._recalling.recalled([query, *documents], request.ticket, seen) as (asked, *ranked):
+            assert isinstance(asked, Item)
+            return await self._reranking.rerank(asked, ranked, request)
 
     def keeps_media(self, model: str = "") -> bool:
         """Whether digests may stand for media of documents that the reranker has scored, as long as there is room.

@@ -53,7 +53,7 @@ class Flights(Generic[R]):
         missing: list[Hashable] = []
         for key in dict.fromkeys(keys):
             flight = self._flights.get(key)
-            if flight is not None and flight.ticket.priority <= ticket.priority:
+            if flight is not None and flight.ticket.priority <= ticket.priority and not flight.task.done():
                 flight.ticket.deadline = max(flight.ticket.deadline, ticket.deadline)
                 flights[key] = flight
             else:
@@ -75,8 +75,10 @@ class Flights(Generic[R]):
         for flight in joined:
             flight.waiters += 1
         try:
-            for flight in joined:
-                await asyncio.shield(flight.task)
+            ended, _ = await asyncio.wait({each.task for each in joined}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in ended:
+                if isinstance(error := task.exception(), PrismError):
+                    raise error.bare()  # each caller his own: its frames hold all that the flight does
             return {key: flight.task.result()[key] for key, flight in flights.items()}
         finally:
             for flight in joined:

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -101,11 +101,10 @@ def in_time(
     return prepared
 
 
-def kind_of(parts: Iterable[Part]) -> str:
+def kind_of(parts: Sequence[Part]) -> Hashable:
     """Equal for inputs that take about as long: of the same modalities, and of about the same size."""
-    parts = list(parts)
-    names = sorted({type(part).__name__ for part in parts})
-    return " ".join((*names, str((sum(map(size_of, parts)) // SHORT_BYTES).bit_length())))
+    level = (sum(map(size_of, parts)) // SHORT_BYTES).bit_length()
+    return (type(parts[0]) if len(parts) == 1 else frozenset(map(type, parts))), level
 
 
 def or_error(make: Callable[[S], T], source: S) -> T | PrismError:

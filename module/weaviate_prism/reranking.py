@@ -9,11 +9,12 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
-from weaviate_prism.backlog import Entry
+from weaviate_prism.backlog import Entry, Unit
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.flights import Answers, Flights
@@ -58,6 +59,14 @@ class Query:
         return any(isinstance(content, Picture | Clip) for content in self.contents)
 
 
+class Document(NamedTuple):
+    """One of those that are ranked."""
+
+    key: Hashable  # see `key_of`
+    document: Item | PrismError
+    kind: Hashable  # equal for those that take about as long
+
+
 class Reranking:
     """Used from one event loop."""
 
@@ -89,92 +98,95 @@ class Reranking:
         with self._admission.admitted(len(documents)):
             self._intake.count(request.reranker.info.kind, [query, *documents])
             check_query(query)
-            async with until_deadline(request.ticket.deadline, "before the model was done"):
-                scores = self._admission.counted(await self._known(query, documents, request))
+            asked = self._asked(query, request)
+            request = replace(request, ticket=replace(request.ticket, work=await self._work(asked, request)))
+            request = replace(request, digests=await self._digests(documents, request))
+            keys = [key_of(document, request) for document in documents]
+            answers = await self._scores(asked, dict(zip(keys, documents, strict=True)), request)
+            scores = self._admission.counted([answers[key] for key in keys])
+            self._metrics.shared_documents.inc(len(keys) - len(answers))
         return self._ranked(scores, documents) if self._bad_document == "last" else scores
 
-    async def _known(
-        self, query: Item, documents: Sequence[Item | PrismError], request: Request
-    ) -> list[float | PrismError]:
-        """In flight, for this search or an equal one, or computed."""
-        request = replace(request, ticket=replace(request.ticket, work=await self._work(query, request)))
-        request = replace(request, digests=await self._digests(documents, request))
-        documents = [self._recognised(document, request) for document in documents]
-        keys = [key_of(document, request) for document in documents]
-        different = dict(zip(keys, documents, strict=True))
+    def _asked(self, query: Item, request: Request) -> Sequence[Part]:
+        """Its parts, once the model can read them."""
+        try:
+            return self._intake.parts(query, request.reranker.info)
+        except PrismError as error:
+            raise error.about("query") from None
 
-        async def compute(missing: Sequence[Hashable]) -> Answers[float]:
-            scores = await self._scores(query, [different[key] for key in missing], request)
-            return dict(zip(missing, scores, strict=True))
-
-        found = await self._flights.get(keys, compute, request.ticket)
-        return [found[key] for key in keys]
-
-    async def _work(self, query: Item, request: Request) -> Work:
+    async def _work(self, asked: Sequence[Part], request: Request) -> Work:
         """One for all chunks of a search: Weaviate sends its documents in requests of 32, side by side."""
-        unseen = [part for part in query.parts if not isinstance(part, Seen)]
-        digests = await digests_of(unseen, self._stages, request.ticket)
-        of_query = tuple(id(part.patches) if isinstance(part, Seen) else digests[id(part)] for part in query.parts)
+        async with until_deadline(request.ticket.deadline, "while the query was digested"):
+            unseen = [part for part in asked if not isinstance(part, Seen)]
+            digests = await digests_of(unseen, self._stages, request.ticket)
+        of_query = tuple(id(part.patches) if isinstance(part, Seen) else digests[id(part)] for part in asked)
         return self._works.setdefault((request.reranker, request.instruction, request.video_frames, of_query), Work())
 
     async def _digests(self, documents: Sequence[Item | PrismError], request: Request) -> Mapping[int, Digest]:
         """Of all media, by the part's `id`."""
         parts = (part for document in documents if isinstance(document, Item) for part in document.parts)
         media = (part for part in parts if isinstance(part, Image | Video))
-        return await digests_of(media, self._stages, request.ticket)
-
-    def _recognised(self, document: Item | PrismError, request: Request) -> Item | PrismError:
-        """With what the model has seen of its media in their place, which nothing can push out then."""
-        if isinstance(document, PrismError) or not any(id(part) in request.digests for part in document.parts):
-            return document
-        return replace(document, parts=tuple(self._seen(part, request) or part for part in document.parts))
-
-    def _seen(self, part: Part, request: Request) -> Seen | None:
-        digest = request.digests.get(id(part))
-        patches = digest and self._intake.seen.find(request.reranker, digest, request.video_frames)
-        return Seen(patches, part.modality, part.field) if patches else None
+        async with until_deadline(request.ticket.deadline, "while the documents were digested"):
+            return await digests_of(media, self._stages, request.ticket)
 
     async def _scores(
-        self, query: Item, documents: Sequence[Item | PrismError], request: Request
-    ) -> list[float | PrismError]:
-        """The score of each, of which all others are different."""
-        about = kind_of(query.parts)
-        kinds = [(request.reranker, about, kind_of(each.parts) if isinstance(each, Item) else "") for each in documents]
-        with self._stages.backlog.entered(kinds, request.ticket) as entry:
-            async with self._query(query, request) as read:
+        self, asked: Sequence[Part], documents: Mapping[Hashable, Item | PrismError], request: Request
+    ) -> dict[Hashable, float | PrismError]:
+        """The score of each, by the keys of the documents, which are all different."""
+        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
+        about = kind_of(asked)
+        ranked = [self._ranked_one(key, document, about, request) for key, document in documents.items()]
+        with self._stages.backlog.entered([each.kind for each in ranked], request.ticket) as entry:
+            async with self._query(asked, request) as query:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
-                units = units_of(
-                    ((each, kind), TOGETHER if read.unpatched else weight_of(each))
-                    for each, kind in zip(documents, kinds, strict=True)
-                )
-                answers = await self._admission.answer_all(
-                    units, lambda unit: self._of_unit(read, unit, entry, request)
-                )
-        return [
-            score
+                units = units_of((each, TOGETHER if query.unpatched else weight_of(each.document)) for each in ranked)
+
+                async def punctual(unit: Sequence[Document]) -> Answers[float]:
+                    async with until_deadline(deadline, "before the model was done"):
+                        return await self._of_unit(query, unit, entry, request)
+
+                answers = await self._admission.answer_all(units, punctual)
+        return {
+            each.key: answer if isinstance(answer, PrismError) else answer[each.key]
             for unit, answer in zip(units, answers, strict=True)
-            for score in ([answer] * len(unit) if isinstance(answer, PrismError) else answer)
-        ]
+            for each in unit
+        }
+
+    def _ranked_one(self, key: Hashable, document: Item | PrismError, about: Hashable, request: Request) -> Document:
+        if not isinstance(document, Item):
+            return Document(key, document, (request.reranker, about, ""))
+        if request.digests and any(id(part) in request.digests for part in document.parts):
+            document = replace(document, parts=tuple(self._seen(part, request) or part for part in document.parts))
+        return Document(key, document, (request.reranker, about, kind_of(document.parts)))
+
+    def _seen(self, part: Part, request: Request) -> Seen | None:
+        """What the model has seen of it before, which nothing can push out then."""
+        digest = request.digests.get(id(part))
+        if digest is None or not self._intake.seen.serves(request.reranker):
+            return None
+        patches = self._intake.seen.find(request.reranker, digest, request.video_frames)
+        return Seen(patches, part.modality, part.field) if patches else None
 
     @contextlib.asynccontextmanager
-    async def _query(self, query: Item, request: Request) -> AsyncIterator[Query]:
+    async def _query(self, asked: Sequence[Part], request: Request) -> AsyncIterator[Query]:
         """The query decoded and made ready, until all documents are scored."""
         with contextlib.ExitStack() as keeping:
             try:
-                parts = self._intake.parts(query, request.reranker.info)
-                if has_media(parts):
-                    pixels = await self._stages.on_cpu(
-                        lambda: self._intake.pixels(parts, request.video_frames), request.ticket
-                    )
-                    if len(parts) > 1:  # one alone is within the limits on pictures and clips
-                        check_limit("media", pixels, "pixels together", self._most_kept, MOST_KEPT)
-                    pixels = min(pixels, self._most_kept)
-                    await self._keeping.enter(pixels, request.ticket)
-                    keeping.callback(self._keeping.leave, pixels)
-                read = await self._stages.on_cpu(lambda: self._read_query(parts, request), request.ticket)
+                async with until_deadline(request.ticket.deadline, "while the query was decoded"):
+                    if has_media(asked):
+                        pixels = await self._stages.on_cpu(
+                            lambda: self._intake.pixels(asked, request.video_frames), request.ticket
+                        )
+                        if len(asked) > 1:  # one alone is within the limits on pictures and clips
+                            check_limit("media", pixels, "pixels together", self._most_kept, MOST_KEPT)
+                        pixels = min(pixels, self._most_kept)
+                        await self._keeping.enter(pixels, request.ticket)
+                        keeping.callback(self._keeping.leave, pixels)
+                    read = await self._stages.on_cpu(lambda: self._read_query(asked, request), request.ticket)
                 if shared := min(read.asked.nbytes, SHARED_BYTES):
                     # those who have it have all that others wait for, and no one waits for another
-                    await self._sharing.enter(shared, request.ticket)
+                    async with until_deadline(request.ticket.deadline, "while the device had no room for the query"):
+                        await self._sharing.enter(shared, request.ticket)
                     keeping.callback(self._sharing.leave, shared)
             except PrismError as error:
                 raise error.about("query") from None
@@ -185,16 +197,27 @@ class Reranking:
             contents = self._intake.contents(parts, request.reranker, request.video_frames, {})
         return Query(contents, request.reranker.asked(contents, request.instruction))
 
-    async def _of_unit(
-        self, query: Query, unit: Sequence[tuple[Item | PrismError, Hashable]], entry: Entry, request: Request
+    async def _of_unit(self, query: Query, unit: Sequence[Document], entry: Entry, request: Request) -> Answers[float]:
+        """The score of each by its key: in flight, for this search or an equal one, or computed."""
+        by_key = {each.key: each for each in unit}
+        with entry.unit([each.kind for each in unit]) as share:
+
+            async def compute(missing: Sequence[Hashable]) -> Answers[float]:
+                some = [by_key[key] for key in missing]
+                share.narrow([each.kind for each in some])
+                scores = await self._together(query, [each.document for each in some], share, request)
+                return dict(zip(missing, scores, strict=True))
+
+            share.narrow([])  # to nothing, if all are in flight
+            return await self._flights.get(list(by_key), compute, request.ticket)
+
+    async def _together(
+        self, query: Query, documents: Sequence[Item | PrismError], share: Unit, request: Request
     ) -> list[float | PrismError]:
-        """The score of each of these documents, which have the kinds beside them."""
         reranker, ticket = request.reranker, request.ticket
-        documents, kinds = zip(*unit, strict=True)
         media = sum(isinstance(each, Item) and has_media(each.parts) for each in documents)
         if not all(isinstance(content, str) for content in query.contents):
             media = len(documents)
-        share = entry.unit(kinds)
         async with self._ahead.reserve(len(documents), media * reranker.media_bytes, ticket) as reserved:
             prepared = await prepare_together(
                 documents, share.timed(lambda some: self._prepared(query, some, request)), self._stages, ticket
@@ -232,10 +255,10 @@ class Reranking:
 
 def key_of(document: Item | PrismError, request: Request) -> Hashable:
     """Equal for documents of one search, whose work is the same, that get the same score or error."""
-    if isinstance(document, PrismError) or document.unreadable:
-        return id(document)
+    if isinstance(document, PrismError):
+        return request.ticket.work, document
     parts = ((part.field, request.digests.get(id(part), part)) for part in document.parts)
-    return request.ticket.work, *parts
+    return request.ticket.work, document.unreadable, *parts
 
 
 def check_query(query: Item) -> None:

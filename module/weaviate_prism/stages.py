@@ -32,6 +32,7 @@ from weaviate_prism.models.base import Embedder, Prepared, Reranker
 from weaviate_prism.models.pauses import pausing
 from weaviate_prism.pace import Pace, Shape
 from weaviate_prism.queries import Queries
+from weaviate_prism.room import until
 from weaviate_prism.stage import Stage
 from weaviate_prism.values import ModelInfo, Priority
 
@@ -88,9 +89,16 @@ class Stages:
         self._devices[model].learn()
 
     async def on_cpu(self, function: Callable[[], T], ticket: Ticket) -> T:
-        """What the function returns, on one of the CPU threads; it logs as the caller does."""
+        """What the function returns, on one of the CPU threads; it logs as the caller does, and nothing in it waits for
+        room after the deadline.
+        """
         context = copy_context()
-        future: Future[T] = self.cpu.submit(lambda: context.run(function), ticket)
+
+        def in_time() -> T:
+            with until(ticket.deadline):  # others who wait for the same may have put it off by now
+                return function()
+
+        future: Future[T] = self.cpu.submit(lambda: context.run(in_time), ticket)
         await all_done([future])
         return future.result()
 

@@ -215,8 +215,8 @@ class Vectorizing:
         ahead = self._ahead[request.ticket.priority]
         kinds = [(view, kind_of(each.parts)) for each in inputs]
         media = sum(each.has_media for each in inputs)
-        with self._stages.backlog.entered(kinds, request.ticket) as entry:
-            unit, ticket = entry.unit(kinds), request.ticket
+        ticket = request.ticket
+        with self._stages.backlog.entered(kinds, ticket) as entry, entry.unit(kinds) as unit:
             async with ahead.reserve(len(inputs), media * view.embedder.media_bytes, ticket) as reserved:
                 prepared = await prepare_together(
                     inputs, unit.timed(lambda some: self._prepared(some, view, request.task)), self._stages, ticket

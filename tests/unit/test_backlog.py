@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 from concurrent.futures import Future
 
 import pytest
@@ -169,6 +171,9 @@ def test_chunks_of_one_search_add_up() -> None:
     for chunk in chunks:
         service.inside.enter_context(service.backlog.entered(["text"] * 4, chunk))
     assert work.seconds == pytest.approx(12)
+    with service.backlog.entered(["text"] * 4, Ticket(Priority.QUERY, 0.0, 50.0, work)):
+        assert work.seconds == pytest.approx(16)
+    assert work.seconds == pytest.approx(12)
 
 
 def test_what_is_left_of_a_request_falls_with_each_input_that_is_done() -> None:
@@ -203,3 +208,52 @@ def test_a_search_of_several_units_is_refused_as_a_whole() -> None:
     with pytest.raises(DeadlineExceeded, match="about 30 s of work go before it, it takes 40 s itself"):
         service.enters("document", 40, bulk=False)
     assert service.refused == 1
+
+
+def test_what_others_compute_is_left_no_more_and_what_goes_on_for_others_is_given_back() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=1.0)
+    ticket, done = Ticket(Priority.QUERY, 0.0, 50.0), Future[None]()
+    with service.backlog.entered(["text"] * 8, ticket) as entry, entry.unit(["text"] * 4) as unit:
+        unit.narrow(["text"] * 2)
+        assert ticket.work.seconds == pytest.approx(6.0)
+        unit.prepared(2.0, 2)
+        unit.done(done)
+        assert ticket.work.seconds == pytest.approx(5.0)
+    assert ticket.work.seconds == 0
+    unit.done(done)  # the device had it by then
+    assert ticket.work.seconds == 0
+    with service.backlog.entered(["text"] * 4, ticket) as entry, entry.unit(["text"] * 4) as unit:
+        pass
+    unit.prepared(4.0, 4)
+    assert ticket.work.seconds == pytest.approx(4.0)
+    for _ in range(4):
+        unit.done(done)
+    assert ticket.work.seconds == pytest.approx(0.0)
+
+
+def test_threads_of_devices_and_the_event_loop_tell_of_the_same_work() -> None:
+    service = Service()
+    service.has_done("text", preparing=0.0, computing=0.001)
+    work, done = Work(), Future[None]()
+
+    def run() -> None:
+        for _ in range(1000):
+            with service.backlog.entered(["text"] * 4, Ticket(Priority.QUERY, 0.0, 50.0, work)) as entry:
+                unit = entry.unit(["text"] * 4)
+                unit.prepared(0.004, 4)
+                for _ in range(4):
+                    unit.done(done)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=run) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert work.seconds == pytest.approx(0.0, abs=1e-9)
+    assert service.backlog.before(Ticket(Priority.BULK, 0.0, 50.0), 0.0) == pytest.approx(0.0, abs=1e-9)

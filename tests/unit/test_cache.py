@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 import numpy as np
@@ -210,3 +212,50 @@ async def test_work_for_several_keys_goes_on_while_somebody_waits_for_one(cache:
     await asyncio.sleep(0)
     let_go.set()
     assert list(await stayer) == ["b"]
+
+
+async def test_each_caller_has_an_error_of_his_own_and_nothing_keeps_what_it_came_from(cache: EmbeddingCache) -> None:
+    class Payload:
+        pass
+
+    async def fail(keys: Sequence[Hashable]) -> Answers[Vector]:
+        payload = Payload()
+        seen.append(weakref.ref(payload))
+        await asyncio.sleep(0)
+        raise Internal("all of it")
+
+    seen: list[weakref.ref[Payload]] = []
+    gc.disable()
+    try:
+        asked = (cache.get(["a"], fail, FAR) for _ in range(2))
+        assert len({id(error) for error in await asyncio.gather(*asked, return_exceptions=True)}) == 2
+        await asyncio.sleep(0)
+        assert [each() for each in seen] == [None]
+    finally:
+        gc.enable()
+
+
+async def test_nobody_joins_what_has_failed(cache: EmbeddingCache) -> None:
+    later: list[asyncio.Future[Vector]] = []
+
+    async def fail() -> Vector:
+        later.append(asyncio.ensure_future(get(cache, "key", at_once(3), FAR)))  # asks before anybody knows of it
+        raise Internal("once")
+
+    with pytest.raises(Internal):
+        await get(cache, "key", fail, FAR)
+    assert (await later[0])[0] == 3
+
+
+async def test_a_refusal_does_not_wait_for_what_others_compute(cache: EmbeddingCache) -> None:
+    slow = Computed()
+
+    async def refuse(keys: Sequence[Hashable]) -> Answers[Vector]:
+        raise Internal("refused")
+
+    for number in range(10):  # sets have no order
+        other = asyncio.ensure_future(get(cache, f"{number}", slow, FAR))
+        await asyncio.sleep(0)
+        with pytest.raises(Internal):
+            await asyncio.wait_for(cache.get([f"{number}", "new"], refuse, FAR), 1)
+        other.cancel()
