@@ -144,7 +144,6 @@ class Engine:
         ]
         request = vectorizing.Request(task, plans, ticket(priority, deadline))
         async with self._recalling.recalled(items, request.ticket) as whole:
-            self._intake.count(EMBEDDER, whole)
             return await self._vectorizing.vectorize(whole, request)
 
     async def rerank(

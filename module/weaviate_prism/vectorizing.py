@@ -12,10 +12,11 @@ import asyncio
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
+from weaviate_prism.aside import aside
 from weaviate_prism.cache import EmbeddingCache
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, PrismError
@@ -26,7 +27,7 @@ from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, kind_of, prepare_together
-from weaviate_prism.profiles import Profile
+from weaviate_prism.profiles import EMBEDDER, Profile
 from weaviate_prism.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
@@ -76,6 +77,10 @@ class Request:
     ticket: Ticket
 
 
+Unit: TypeAlias = list[tuple[int, int]]
+"""Items and the targets that read them, by their positions in the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one target reads of one item; `weights` of the parts for a mean, none for a joint vector."""
@@ -117,6 +122,23 @@ class Vectorizing:
         Raises:
             Overloaded
         """
+        readings = len(items) * len(request.plans)
+        units, inputs = await aside(readings, self._divided, items, request)
+        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
+
+        async def punctual(unit: Unit) -> list[Vector | PrismError]:
+            async with until_deadline(deadline, "before the model was done"):
+                return await self._of_unit(
+                    [(items[position], request.plans[number]) for position, number in unit], request
+                )
+
+        with self._admission.admitted(inputs):
+            answers = await self._admission.answer_all(units, punctual)
+        return await aside(readings, self._by_target, units, answers, len(request.plans))
+
+    def _divided(self, items: Sequence[Item | PrismError], request: Request) -> tuple[list[Unit], int]:
+        """The items, counted, in units; and how many inputs they are for the queue."""
+        self._intake.count(EMBEDDER, items)
         readers: list[list[int]] = [[] for _ in items]
         for number, each in enumerate(request.plans):
             for position in each.target.items or range(len(items)):
@@ -130,17 +152,13 @@ class Vectorizing:
                 if numbers
             )
         ]
-        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
+        return units, max(sum(counts), len(items) * len(request.plans))
 
-        async def punctual(unit: Sequence[tuple[int, int]]) -> list[Vector | PrismError]:
-            async with until_deadline(deadline, "before the model was done"):
-                return await self._of_unit(
-                    [(items[position], request.plans[number]) for position, number in unit], request
-                )
-
-        with self._admission.admitted(max(sum(counts), len(items) * len(request.plans))):
-            answers = await self._admission.answer_all(units, punctual)
-        results: list[list[Vector | PrismError]] = [[] for _ in request.plans]
+    def _by_target(
+        self, units: Sequence[Unit], answers: Sequence[list[Vector | PrismError] | PrismError], targets: int
+    ) -> list[list[Vector | PrismError]]:
+        """The results of each target, counted."""
+        results: list[list[Vector | PrismError]] = [[] for _ in range(targets)]
         for unit, answer in zip(units, answers, strict=True):
             for place, (_, number) in enumerate(unit):
                 results[number].append(answer if isinstance(answer, PrismError) else answer[place])

@@ -28,6 +28,7 @@ LAYERS = (
     ("batching",),
     ("pace",),
     ("client",),
+    ("aside",),
     ("values", "errors", "lru", "metrics", "config", "cores", "profile_file", "profiles", "tracing", "weaviate", "v1"),
 )
 
