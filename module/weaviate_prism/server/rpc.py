@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -14,6 +12,7 @@ import grpc
 import grpc.aio
 
 from weaviate_prism import errors
+from weaviate_prism.aside import aside
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine, check_rows
 from weaviate_prism.errors import InvalidInput, PrismError
@@ -23,7 +22,7 @@ from weaviate_prism.server.requests import INLINE_VECTORS, Requests, run_sized
 from weaviate_prism.tracing import shown, traced
 from weaviate_prism.v1 import prism_pb2 as pb
 from weaviate_prism.v1 import prism_pb2_grpc as pb_grpc
-from weaviate_prism.values import LOWEST_SCORE, Vector
+from weaviate_prism.values import LOWEST_SCORE, Item, Target, Vector
 
 log = logging.getLogger(__name__)
 
@@ -85,32 +84,25 @@ class Vectorizer(pb_grpc.VectorizerServicer):
         self._door = door
 
     async def Vectorize(self, request: pb.VectorizeRequest, context: Context) -> Any:
-        """A VectorizeResponse, written already where it is large."""
+        """A VectorizeResponse, written already."""
         work = self._vectorize(request, self._door.deadline(context))
         return await self._door.answered("Vectorize", context, work, request.collection, request.tenant)
 
-    async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> pb.VectorizeResponse | bytes:
+    async def _vectorize(self, request: pb.VectorizeRequest, deadline: float) -> bytes:
         engine = self._door.engine
         task, priority = messages.task(request.task)
         if not request.items:
             raise InvalidInput("items: at least one is needed")
         check_rows(len(request.items), len(request.targets), engine.settings)
-        check_parts(request.items, engine.settings)
-        check_targets(request.targets, engine.settings)
-        targets, items = await run_sized(engine, deadline, request_bytes.get(), messages.targets_and_items, request)
+        targets, items = await run_sized(
+            engine, deadline, request_bytes.get(), targets_and_items, request, engine.settings
+        )
         results = await engine.vectorize(
             items, task=task, targets=list(targets.values()), priority=priority, deadline=deadline
         )
-        errors = [
-            error
-            for (name, target), of_target in zip(targets.items(), results, strict=True)
-            for error in item_errors(target.items or range(len(items)), of_target, name)
-        ]
-        log_errors(errors, request.items)
-        response = functools.partial(messages.vectors, targets, len(items), results, errors)
-        if len(items) * len(targets) <= INLINE_VECTORS:
-            return response()
-        return await asyncio.to_thread(lambda: response().SerializeToString())
+        return await aside(
+            len(items) * len(targets), written_vectors, targets, request.items, results, inline=INLINE_VECTORS
+        )
 
 
 class Reranker(pb_grpc.RerankerServicer):
@@ -128,9 +120,8 @@ class Reranker(pb_grpc.RerankerServicer):
         if not request.documents:
             raise InvalidInput("documents: at least one is needed")
         check_count(len(request.documents), engine.settings)
-        check_parts([request.query, *request.documents], engine.settings)
         query, *documents = await run_sized(
-            engine, deadline, request_bytes.get(), messages.items, [request.query, *request.documents]
+            engine, deadline, request_bytes.get(), query_and_documents, request, engine.settings
         )
         if isinstance(query, PrismError):
             raise query.about("query")
@@ -155,6 +146,42 @@ class Module(pb_grpc.ModuleServicer):
 
     async def _info(self) -> pb.InfoResponse:
         return messages.info(self._door.engine.info(), API_VERSION)
+
+
+def targets_and_items(
+    request: pb.VectorizeRequest, settings: Settings
+) -> tuple[dict[str, Target], list[Item | PrismError]]:
+    """
+    Raises:
+        TooLarge: they have too many parts or positions.
+        InvalidInput, Unsupported: a target is wrong; name the field.
+    """
+    check_parts(request.items, settings)
+    check_targets(request.targets, settings)
+    return messages.targets(request), messages.items(request.items)
+
+
+def query_and_documents(request: pb.RerankRequest, settings: Settings) -> list[Item | PrismError]:
+    """
+    Raises:
+        TooLarge: they have too many parts.
+    """
+    both = [request.query, *request.documents]
+    check_parts(both, settings)
+    return messages.items(both)
+
+
+def written_vectors(
+    targets: Mapping[str, Target], items: Sequence[pb.Item], results: Sequence[Sequence[Vector | PrismError]]
+) -> bytes:
+    """A VectorizeResponse; its errors are logged."""
+    errors = [
+        error
+        for (name, target), of_target in zip(targets.items(), results, strict=True)
+        for error in item_errors(target.items or range(len(items)), of_target, name)
+    ]
+    log_errors(errors, items)
+    return messages.vectors(targets, len(items), results, errors).SerializeToString()
 
 
 def check_parts(items: Sequence[pb.Item], settings: Settings) -> None:

@@ -80,14 +80,6 @@ def target(message: pb.Target) -> Target:
     )
 
 
-def targets_and_items(request: pb.VectorizeRequest) -> tuple[dict[str, Target], list[Item | PrismError]]:
-    """
-    Raises:
-        InvalidInput, Unsupported: a target is wrong; name the field.
-    """
-    return targets(request), items(request.items)
-
-
 def items(messages: Sequence[pb.Item]) -> list[Item | PrismError]:
     """Each item, or why it cannot be read."""
     return [item(message) for message in messages]
