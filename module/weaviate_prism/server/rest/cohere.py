@@ -6,6 +6,7 @@ the module never sends. Documents and query are read as at /rerank.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.server.rest.exchange import Contract, decode
-from weaviate_prism.server.rest.inputs import Ranking, best_first, ranking, scores_of
+from weaviate_prism.server.rest.inputs import Ranking, best_first, ranked, ranking
 
 # What the module sends where a collection names no model: the default one, here.
 DEFAULT_MODEL = "rerank-v3.5"
@@ -55,8 +56,11 @@ async def answer(ranking: Ranking, engine: Engine, profile: str, deadline: float
     Raises:
         PrismError: names every document that has none.
     """
-    scores = await scores_of(ranking, engine, profile, deadline)
-    return msgspec.json.encode(RerankResponse([Result(*each) for each in best_first(scores, ranking.top)]))
+
+    def response(scores: Collection[float]) -> RerankResponse:
+        return RerankResponse([Result(*each) for each in best_first(scores, ranking.top)])
+
+    return await ranked(ranking, engine, profile, deadline, response)
 
 
 CONTRACT = Contract(("/v2/rerank",), ("reranker-cohere",), parse, answer)

@@ -6,25 +6,30 @@ that names a model of its own can still choose another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 
+from weaviate_prism.aside import aside
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import PrismError
 from weaviate_prism.intake import check_count
 from weaviate_prism.profiles import RERANKER
+from weaviate_prism.server.requests import INLINE_VECTORS
 from weaviate_prism.server.rest.encoding import document_item, media_part
 from weaviate_prism.server.rest.errors import combined, complete
 from weaviate_prism.values import Image, Item, Priority, Target, Task, Text, Vector, Video, item_of
+
+ENCODER = msgspec.json.Encoder(enc_hook=np.ndarray.tolist)
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be vectorized; an input that cannot be read is its error."""
 
-    items: Mapping[str, Item | PrismError]
+    items: dict[str, Item | PrismError]
     task: Task | None = None  # None: the contract does not tell queries from documents
     model: str = ""  # as in values.Target
     dimensions: int = 0
@@ -32,17 +37,23 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     def every(self) -> Iterable[Item | PrismError]:
         return self.items.values()
 
+    def forget(self) -> None:
+        self.items.clear()
+
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be ranked; a document that cannot be read is its error."""
 
     query: Item
-    documents: Mapping[str, Item | PrismError]
+    documents: dict[str, Item | PrismError]
     model: str = ""
     top: int | None = None  # how many of the best are asked for; None: all
 
     def every(self) -> Iterable[Item | PrismError]:
         return (self.query, *self.documents.values())
+
+    def forget(self) -> None:
+        self.documents.clear()
 
 
 def text(text: str) -> Item:
@@ -85,8 +96,14 @@ def ranking(
     return Ranking(query=asked, documents=items, model=model, top=top)
 
 
-async def vectors_of(inputs: Inputs, engine: Engine, profile: str, deadline: float) -> dict[str, Vector]:
-    """One vector for every input, by its name.
+async def vectorized(
+    inputs: Inputs,
+    engine: Engine,
+    profile: str,
+    deadline: float,
+    response: Callable[[dict[str, Vector]], msgspec.Struct],
+) -> bytes:
+    """JSON of the response that is made of one vector for every input, by its name.
 
     Where the contract does not tell, one text alone is what a search sends: it gets priority, and the
     prompt is the same for both sides (`stock_prompt`).
@@ -106,21 +123,31 @@ async def vectors_of(inputs: Inputs, engine: Engine, profile: str, deadline: flo
         )
     except PrismError as error:  # no contract has a word for targets
         raise type(error)(error.message.removeprefix("targets[0]: ")) from None
-    return complete(dict(zip(inputs.items, results, strict=True)))
+
+    def encoded() -> bytes:
+        return ENCODER.encode(response(complete(dict(zip(inputs.items, results, strict=True)))))
+
+    return await aside(len(results), encoded, inline=INLINE_VECTORS)
 
 
-async def scores_of(ranking: Ranking, engine: Engine, profile: str, deadline: float) -> list[float]:
-    """One score for every document, in request order.
+async def ranked(
+    ranking: Ranking, engine: Engine, profile: str, deadline: float, response: Callable[[list[float]], msgspec.Struct]
+) -> bytes:
+    """JSON of the response that is made of one score for every document, in request order.
 
     Raises:
         PrismError: names every document that has none.
     """
     if not ranking.documents:
         engine.profiles.find(profile or ranking.model, RERANKER)
-        return []
+        return ENCODER.encode(response([]))
     documents = list(ranking.documents.values())
     results = await engine.rerank(ranking.query, documents, model=profile or ranking.model, deadline=deadline)
-    return list(complete(dict(zip(ranking.documents, results, strict=True))).values())
+
+    def encoded() -> bytes:
+        return ENCODER.encode(response(list(complete(dict(zip(ranking.documents, results, strict=True))).values())))
+
+    return await aside(len(results), encoded)
 
 
 def best_first(scores: Collection[float], top: int | None = None) -> list[tuple[int, float]]:

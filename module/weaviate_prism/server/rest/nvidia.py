@@ -6,7 +6,7 @@ whatever the model's score is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.server.rest.errors import error_body
 from weaviate_prism.server.rest.exchange import Contract, decode
-from weaviate_prism.server.rest.inputs import Ranking, best_first, ranking, scores_of
+from weaviate_prism.server.rest.inputs import Ranking, best_first, ranked, ranking
 
 # What the module sends where a collection names no model: the default one, here.
 DEFAULT_MODEL = "nvidia/rerank-qa-mistral-4b"
@@ -63,8 +63,11 @@ async def answer(ranking: Ranking, engine: Engine, profile: str, deadline: float
     Raises:
         PrismError: names every passage that has none.
     """
-    scores = await scores_of(ranking, engine, profile, deadline)
-    return msgspec.json.encode(RerankResponse([Ranked(*each) for each in best_first(scores)]))
+    return await ranked(ranking, engine, profile, deadline, response)
+
+
+def response(scores: Collection[float]) -> RerankResponse:
+    return RerankResponse([Ranked(*each) for each in best_first(scores)])
 
 
 def failure(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -16,8 +16,8 @@ from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.intake import check_count
-from weaviate_prism.server.rest.exchange import Contract, decode, encode
-from weaviate_prism.server.rest.inputs import Inputs, text, vectors_of
+from weaviate_prism.server.rest.exchange import Contract, decode
+from weaviate_prism.server.rest.inputs import Inputs, text, vectorized
 from weaviate_prism.values import Item, Vector
 
 # OpenAI has no default, its clients do: LangChain's and LlamaIndex', and Weaviate's text2vec-openai.
@@ -99,9 +99,12 @@ async def answer(texts: Texts, engine: Engine, profile: str, deadline: float) ->
     Raises:
         PrismError: names every text that has none.
     """
-    vectors = (await vectors_of(texts, engine, profile, deadline)).values()
-    data = [Embedding(little_endian(vector) if texts.in_base64 else vector, i) for i, vector in enumerate(vectors)]
-    return await encode(EmbeddingsResponse(data, texts.asked, Usage()), len(data))
+
+    def response(vectors: Mapping[str, Vector]) -> EmbeddingsResponse:
+        written = (little_endian(each) if texts.in_base64 else each for each in vectors.values())
+        return EmbeddingsResponse([Embedding(each, i) for i, each in enumerate(written)], texts.asked, Usage())
+
+    return await vectorized(texts, engine, profile, deadline, response)
 
 
 def little_endian(vector: Vector) -> memoryview:

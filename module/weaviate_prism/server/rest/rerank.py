@@ -6,12 +6,14 @@ the digest of a blobHash; it sends "" for null, numbers and lists, which is a va
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.server.rest.exchange import Contract, decode
-from weaviate_prism.server.rest.inputs import Ranking, ranking, scores_of
+from weaviate_prism.server.rest.inputs import Ranking, ranked, ranking
 
 
 class RerankRequest(msgspec.Struct):
@@ -50,8 +52,11 @@ async def answer(ranking: Ranking, engine: Engine, profile: str, deadline: float
     Raises:
         PrismError: names every document that has none.
     """
-    scores = await scores_of(ranking, engine, profile, deadline)
-    return msgspec.json.encode(RerankResponse([Score(score) for score in scores]))
+    return await ranked(ranking, engine, profile, deadline, response)
+
+
+def response(scores: Iterable[float]) -> RerankResponse:
+    return RerankResponse([Score(score) for score in scores])
 
 
 CONTRACT = Contract(("/rerank",), ("reranker-transformers",), parse, answer)

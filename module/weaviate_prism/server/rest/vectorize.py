@@ -18,8 +18,8 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
 from weaviate_prism.intake import check_count
 from weaviate_prism.profiles import EMBEDDER
-from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
-from weaviate_prism.server.rest.inputs import Inputs, joined, media, text, vectors_of
+from weaviate_prism.server.rest.exchange import Contract, decode, unknown_keys
+from weaviate_prism.server.rest.inputs import Inputs, joined, media, text, vectorized
 from weaviate_prism.values import Fusion, Image, Item, Vector, Video
 
 
@@ -78,15 +78,17 @@ async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) 
         PrismError: names every input that has none.
     """
     if is_object(inputs) and engine.profiles.find(profile, EMBEDDER).fusion is Fusion.JOINT:
-        joint = await vectors_of(joined(inputs), engine, profile, deadline)
-        return await encode(VectorizeResponse([], list(joint.values()), []), len(joint))
-    vectors = await vectors_of(inputs, engine, profile, deadline)
-    return await encode(response(vectors), len(vectors))
+        return await vectorized(joined(inputs), engine, profile, deadline, joint_response)
+    return await vectorized(inputs, engine, profile, deadline, response)
 
 
 def is_object(inputs: Inputs) -> bool:
     """Whether no search can have sent them: it sends one medium, or texts, for each of which it wants a vector."""
     return len(inputs.items) > 1 and any(not name.startswith("texts[") for name in inputs.items)
+
+
+def joint_response(vectors: Mapping[str, Vector]) -> VectorizeResponse:
+    return VectorizeResponse([], list(vectors.values()), [])
 
 
 def response(vectors: Mapping[str, Vector]) -> VectorizeResponse:

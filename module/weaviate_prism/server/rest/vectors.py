@@ -6,6 +6,7 @@ error reaches the user as a status only, since img2vec-neural drops every text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -13,8 +14,8 @@ import msgspec
 from weaviate_prism.config import Settings
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
-from weaviate_prism.server.rest.inputs import Inputs, media, text, vectors_of
+from weaviate_prism.server.rest.exchange import Contract, decode, unknown_keys
+from weaviate_prism.server.rest.inputs import Inputs, media, text, vectorized
 from weaviate_prism.values import Image, Task, Vector
 
 TASKS = {"passage": Task.DOCUMENT, "query": Task.QUERY}
@@ -70,8 +71,12 @@ async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) 
     Raises:
         PrismError: there is no vector.
     """
-    (vector,) = (await vectors_of(inputs, engine, profile, deadline)).values()
-    return await encode(VectorsResponse(vector, dim=len(vector), dims=len(vector)), 1)
+    return await vectorized(inputs, engine, profile, deadline, response)
+
+
+def response(vectors: Mapping[str, Vector]) -> VectorsResponse:
+    (vector,) = vectors.values()
+    return VectorsResponse(vector, dim=len(vector), dims=len(vector))
 
 
 CONTRACT = Contract(

@@ -6,6 +6,7 @@ several contents; they become one vector, as at the service whose contract this 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -15,10 +16,10 @@ from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, PrismError, Unsupported
 from weaviate_prism.intake import check_count
 from weaviate_prism.server.rest.encoding import media_part
-from weaviate_prism.server.rest.exchange import Contract, decode, encode, unknown_keys
-from weaviate_prism.server.rest.inputs import Inputs, vectors_of
+from weaviate_prism.server.rest.exchange import Contract, decode, unknown_keys
+from weaviate_prism.server.rest.inputs import Inputs, vectorized
 from weaviate_prism.server.rest.openai import Embedding
-from weaviate_prism.values import Image, Item, Part, Stored, Task, Text, Video, item_of
+from weaviate_prism.values import Image, Item, Part, Stored, Task, Text, Vector, Video, item_of
 
 # What the module sends where a collection names no model: the default one, here.
 DEFAULT_MODEL = "voyage-multimodal-3"
@@ -116,9 +117,11 @@ async def answer(inputs: Inputs, engine: Engine, profile: str, deadline: float) 
     Raises:
         PrismError: names every input that has none.
     """
-    vectors = await vectors_of(inputs, engine, profile, deadline)
-    data = [Embedding(vector, number) for number, vector in enumerate(vectors.values())]
-    return await encode(EmbeddingsResponse(data, Usage()), len(data))
+    return await vectorized(inputs, engine, profile, deadline, response)
+
+
+def response(vectors: Mapping[str, Vector]) -> EmbeddingsResponse:
+    return EmbeddingsResponse([Embedding(vector, number) for number, vector in enumerate(vectors.values())], Usage())
 
 
 # `baseURL` of a collection ends in /v1 or not
