@@ -19,6 +19,12 @@ from weaviate_prism.server.rpc_server import RpcServer
 
 log = logging.getLogger(__name__)
 
+# After so many new objects the collector looks for cycles in these, after so many such times in those of all of them,
+# and after so many of these times in everything. With 1,000 texts on their way, the second holds all up for 0.3 ms and
+# the last for 4 ms, in one request of ten; as Python is set, for 0.6 ms, and in one of four. It misses little: requests
+# leave cycles only of items that fail.
+GARBAGE = (700, 3, 100)
+
 
 class Service:
     """One engine behind its two doors. Make it inside the event loop that shall run it."""
@@ -111,6 +117,7 @@ def settle_garbage() -> None:
     still for 250 ms each time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
     gc.enable()
 
 
