@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
+from weaviate_prism.aside import aside
 from weaviate_prism.backlog import Entry, Unit
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
@@ -65,6 +66,7 @@ class Document(NamedTuple):
     key: Hashable  # see `key_of`
     document: Item | PrismError
     kind: Hashable  # equal for those that take about as long
+    weight: int  # in its unit
 
 
 class Reranking:
@@ -96,15 +98,15 @@ class Reranking:
             InvalidInput, TooLarge, Unsupported: the query is wrong, or empty.
         """
         with self._admission.admitted(len(documents)):
-            self._intake.count(request.reranker.info.kind, [query, *documents])
             check_query(query)
             asked = self._asked(query, request)
             request = replace(request, ticket=replace(request.ticket, work=await self._work(asked, request)))
             request = replace(request, digests=await self._digests(documents, request))
-            keys = [key_of(document, request) for document in documents]
-            answers = await self._scores(asked, dict(zip(keys, documents, strict=True)), request)
-            scores = self._admission.counted([answers[key] for key in keys])
-            self._metrics.shared_documents.inc(len(keys) - len(answers))
+            ranked = await aside(len(documents), self._read, query, documents, request)
+            different = {each.key: each for each in ranked}
+            answers = await self._scores(asked, list(different.values()), request)
+            scores = self._admission.counted([answers[each.key] for each in ranked])
+            self._metrics.shared_documents.inc(len(ranked) - len(different))
         return self._ranked(scores, documents) if self._bad_document == "last" else scores
 
     def _asked(self, query: Item, request: Request) -> Sequence[Part]:
@@ -130,16 +132,14 @@ class Reranking:
             return await digests_of(media, self._stages, request.ticket)
 
     async def _scores(
-        self, asked: Sequence[Part], documents: Mapping[Hashable, Item | PrismError], request: Request
+        self, asked: Sequence[Part], documents: Sequence[Document], request: Request
     ) -> dict[Hashable, float | PrismError]:
-        """The score of each, by the keys of the documents, which are all different."""
+        """The score of each by its key; all are different."""
         deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
-        about = kind_of(asked)
-        ranked = [self._ranked_one(key, document, about, request) for key, document in documents.items()]
-        with self._stages.backlog.entered([each.kind for each in ranked], request.ticket) as entry:
+        with self._stages.backlog.entered([each.kind for each in documents], request.ticket) as entry:
             async with self._query(asked, request) as query:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
-                units = units_of((each, TOGETHER if query.unpatched else weight_of(each.document)) for each in ranked)
+                units = units_of((each, TOGETHER if query.unpatched else each.weight) for each in documents)
 
                 async def punctual(unit: Sequence[Document]) -> Answers[float]:
                     async with until_deadline(deadline, "before the model was done"):
@@ -152,12 +152,18 @@ class Reranking:
             for each in unit
         }
 
-    def _ranked_one(self, key: Hashable, document: Item | PrismError, about: Hashable, request: Request) -> Document:
-        if not isinstance(document, Item):
-            return Document(key, document, (request.reranker, about, ""))
-        if request.digests and any(id(part) in request.digests for part in document.parts):
-            document = replace(document, parts=tuple(self._seen(part, request) or part for part in document.parts))
-        return Document(key, document, (request.reranker, about, kind_of(document.parts)))
+    def _read(self, query: Item, documents: Sequence[Item | PrismError], request: Request) -> list[Document]:
+        """What there is to know of each before it is decoded."""
+        self._intake.count(request.reranker.info.kind, [query, *documents])
+        about = request.reranker, kind_of(query.parts)
+        return [self._document(document, about, request) for document in documents]
+
+    def _document(self, given: Item | PrismError, about: Hashable, request: Request) -> Document:
+        document, parts = given, given.parts if isinstance(given, Item) else ()
+        if isinstance(document, Item) and request.digests:
+            parts = tuple(self._seen(part, request) or part for part in parts)
+            document = replace(document, parts=parts)
+        return Document(key_of(given, request), document, (about, kind_of(parts)), weight_of(document))
 
     def _seen(self, part: Part, request: Request) -> Seen | None:
         """What the model has seen of it before, which nothing can push out then."""
