@@ -104,7 +104,9 @@ def _call(attention: Any, query: torch.Tensor, states: States, call: Call) -> to
     """[rows * tokens that ask, heads * width]"""
     rows = (call.rows, -1)
     key, value = (_taken(each, call.keys).unflatten(0, rows) for each in states)
-    repeated = call.mask is not None  # with a mask, CUDA's fast kernels want as many keys as queries
+    # With a mask, CUDA's fast kernels want as many keys as queries. A CPU's do not, and would take 1.02 times as long
+    # for texts of 249 tokens, and 1.11 for 32 of 30 behind a start of 100.
+    repeated = call.mask is not None and query.is_cuda
     if repeated:
         key, value = (each.repeat_interleave(attention.num_key_value_groups, dim=2) for each in (key, value))
     attended = functional.scaled_dot_product_attention(
