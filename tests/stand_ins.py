@@ -52,7 +52,8 @@ def entry(name: str) -> Entry:
 
 
 EMBEDDERS = {
-    "text": StandIn(texts.text_embedder, ("any SentenceTransformer",)),
+    "bert": StandIn(texts.text_embedder, ("any BERT or RoBERTa as SentenceTransformer",)),
+    "distilbert": StandIn(partial(texts.projected, name="text", width=24), ("any other SentenceTransformer",)),
     "qwen3-vl": StandIn(qwen_vl.embedder, ("Qwen/Qwen3-VL-Embedding",)),
     "legacy-clip": StandIn(
         towers.legacy_clip, tuple(f"sentence-transformers/clip-ViT-{n}" for n in ("B-32", "B-16", "L-14"))
@@ -66,7 +67,8 @@ EMBEDDERS = {
     "omni-embed": StandIn(remote.omni_embedder, ("nvidia/omni-embed-nemotron",)),
 }
 RERANKERS = {
-    "text": StandIn(texts.cross_encoder, ("any CrossEncoder",)),
+    "bert": StandIn(texts.cross_encoder, ("any BERT or RoBERTa as CrossEncoder",)),
+    "distilbert": StandIn(texts.distilled_cross_encoder, ("any other CrossEncoder",)),
     "qwen3-vl": StandIn(qwen_vl.reranker, ("Qwen/Qwen3-VL-Reranker",)),
     "qwen3": StandIn(partial(language_reranker, name="Qwen3-Reranker-0.6B"), ("Qwen/Qwen3-Reranker",)),
     "mxbai": StandIn(partial(language_reranker, name="mxbai-rerank-base-v2"), ("mixedbread-ai/mxbai-rerank",)),

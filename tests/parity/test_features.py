@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from transformers import DataCollatorWithFlattening
 
+from tiers import loaded_the_standard_way
 from tiny import texts
 from weaviate_prism.config import Settings
 from weaviate_prism.models import embedder
@@ -35,7 +36,8 @@ def test_texts_share_batches_where_sentence_transformers_would_flatten_them(
     directory = texts.text_embedder(tmp_path)
     expected = SentenceTransformer(str(directory), device="cpu").encode_document(TEXTS)
     monkeypatch.setattr(Transformer, "_can_flatten_inputs", flattening)
-    model = embedder.load(ModelSpec("embedder", str(directory), dtype="float32"), Settings(device="cpu"))
+    with loaded_the_standard_way():
+        model = embedder.load(ModelSpec("embedder", str(directory), dtype="float32"), Settings(device="cpu"))
     batch = [model.prepare([text], Task.DOCUMENT, "") for text in TEXTS]
     assert len({each.group for each in batch}) == 1
     vectors = model.forward(batch)

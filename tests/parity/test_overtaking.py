@@ -29,7 +29,8 @@ MODELS: dict[str, tuple[Callable[[Path], Path], str, int]] = {
     "qwen-vl": (qwen_vl.embedder, "qwen-vl", 7),
     "clip, standard": (towers.clip, "standard", 2),
     "qwen-vl, standard": (qwen_vl.embedder, "standard", 7),
-    "bert": (texts.text_embedder, "standard", 2),
+    "bert": (texts.text_embedder, "bert", 2),
+    "bert, standard": (texts.text_embedder, "standard", 2),
 }
 
 

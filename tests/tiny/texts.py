@@ -17,6 +17,7 @@ from transformers import (
     BertModel,
     BertTokenizer,
     DistilBertConfig,
+    DistilBertForSequenceClassification,
     DistilBertModel,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -28,13 +29,21 @@ from weaviate_prism.bundled import architecture
 
 CORPUS = ["a red bicycle leans against a brick wall", "quarterly revenue rose by twelve percent", "/etc/passwd https"]
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+DISTILLED = {
+    "vocab_size": 200,
+    "dim": 32,
+    "hidden_dim": 64,
+    "n_layers": 2,
+    "n_heads": 4,
+    "max_position_embeddings": 64,
+}
 # As the repositories had it before they had Sentence Transformers' files: other roles than these are dropped.
 CHAT = "{% for m in messages if m.role in ('system', 'user') %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
 
 def text_embedder(folder: Path) -> Path:
     """The classic kind: BERT, mean pooling, with prompts."""
-    save(BertModel, _bert_config(), _bert_tokenizer(folder), folder / "plain")
+    save(BertModel, _bert_config(), bert_tokenizer(folder), folder / "plain")
     transformer = Transformer(str(folder / "plain"))
     model = SentenceTransformer(
         modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean"), Normalize()],
@@ -47,8 +56,7 @@ def text_embedder(folder: Path) -> Path:
 
 def projected(folder: Path, name: str, width: int) -> Path:
     """A text tower with a projection to the width of another model: DistilBERT, mean pooling, dense."""
-    config = DistilBertConfig(vocab_size=200, dim=32, hidden_dim=64, n_layers=2, n_heads=4, max_position_embeddings=64)
-    save(DistilBertModel, config, _bert_tokenizer(folder), folder / "plain")
+    save(DistilBertModel, DistilBertConfig(**DISTILLED), bert_tokenizer(folder), folder / "plain")
     torch.manual_seed(1)
     modules = [
         Transformer(str(folder / "plain")),
@@ -83,15 +91,23 @@ def language_reranker(folder: Path, family: str, template: str | None) -> Path:
 def cross_encoder(folder: Path, labels: int = 1, corpus: Sequence[str] = CORPUS, **sizes: int) -> Path:
     """A text reranker of the classic kind: BERT with a classification head; knows the words of `corpus` as tokens."""
     config = _bert_config(num_labels=labels, **sizes)
-    tokens = _bert_tokenizer(folder, corpus, config.max_position_embeddings)
+    tokens = bert_tokenizer(folder, corpus, config.max_position_embeddings)
     save(BertForSequenceClassification, config, tokens, folder / "plain")
+    CrossEncoder(str(folder / "plain"), device="cpu").save_pretrained(str(folder / "cross-encoder"))
+    return folder / "cross-encoder"
+
+
+def distilled_cross_encoder(folder: Path) -> Path:
+    """A text reranker that is no BERT."""
+    config = DistilBertConfig(**DISTILLED, num_labels=1)
+    save(DistilBertForSequenceClassification, config, bert_tokenizer(folder), folder / "plain")
     CrossEncoder(str(folder / "plain"), device="cpu").save_pretrained(str(folder / "cross-encoder"))
     return folder / "cross-encoder"
 
 
 def bare_bert(folder: Path) -> Path:
     """A transformers directory without Sentence Transformers' module list."""
-    save(BertModel, _bert_config(), _bert_tokenizer(folder), folder / "bert")
+    save(BertModel, _bert_config(), bert_tokenizer(folder), folder / "bert")
     return folder / "bert"
 
 
@@ -105,7 +121,8 @@ def _bert_config(**options: int) -> BertConfig:
     return BertConfig(**{"vocab_size": 200, "max_position_embeddings": 64, **SIZES, **options})
 
 
-def _bert_tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, length: int = 64) -> BertTokenizer:
+def bert_tokenizer(folder: Path, corpus: Sequence[str] = CORPUS, length: int = 64) -> BertTokenizer:
+    """Knows the words of `corpus`, and letters."""
     words = sorted({word for line in corpus for word in line.split()} | set(ascii_lowercase))
     vocabulary = [
         "[PAD]",

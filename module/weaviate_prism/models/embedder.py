@@ -17,6 +17,7 @@ from sentence_transformers.base.modules import Normalize
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading, table
 from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.models.bert import Bert
 from weaviate_prism.models.clip import DualEncoder
 from weaviate_prism.models.device import on_device
 from weaviate_prism.models.heads import pooled
@@ -136,6 +137,7 @@ def _fastest(
     ways = {
         QwenVL.name: lambda: SentenceEmbedder(model, info, QwenVL(model, pooled, info.max_tokens)),
         DualEncoder.name: lambda: SentenceEmbedder(model, info, DualEncoder(model, info.max_tokens)),
+        Bert.name: lambda: SentenceEmbedder(model, info, Bert(model, info.max_tokens)),
     }
     return fastest(standard, ways, _answers, expected, obeyed=obeyed)
 

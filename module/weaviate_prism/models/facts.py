@@ -41,7 +41,7 @@ class Entry:
     dimensions: Fact = UNKNOWN  # of an embedder's vectors
     revision: Fact = UNKNOWN  # that Sentence Transformers reads, where the default branch may lack its files
     commit: Fact = UNKNOWN  # that others have pinned and read with Sentence Transformers or transformers
-    tier: Literal["standard", "qwen-vl", "causal-lm", "clip"] = "standard"  # the fastest way that can apply
+    tier: Literal["standard", "qwen-vl", "causal-lm", "clip", "bert"] = "standard"  # the fastest way that can apply
     noncommercial: bool = False
     trap: Fact | None = None
     repair: str = ""  # what the loader does about the trap, for which it needs:

@@ -15,6 +15,7 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import Unsupported
 from weaviate_prism.models import loading
 from weaviate_prism.models.base import Content, ModelError, Prepared
+from weaviate_prism.models.bert import Bert
 from weaviate_prism.models.causal_lm import CausalLM
 from weaviate_prism.models.completing import completed
 from weaviate_prism.models.device import on_device
@@ -171,6 +172,7 @@ def _fastest(
     ways = {
         QwenVL.name: lambda: make(QwenVL(model, yes_or_no, info.max_tokens)),
         CausalLM.name: lambda: make(CausalLM(model, yes_or_no, info.max_tokens)),
+        Bert.name: lambda: make(Bert(model, info.max_tokens)),
     }
     return fastest(standard, ways, answers, expected, obeyed=obeyed)
 

@@ -192,7 +192,7 @@ def _siglip(name: str, parameters: str, dimensions: str, commit: str) -> Entry:
     )
 
 
-def _any(name: str, kind: Literal["embedder", "reranker"]) -> Entry:
+def _any(name: str, kind: Literal["embedder", "reranker"], tier: Literal["standard", "bert"]) -> Entry:
     page = "sentence_transformer" if kind == "embedder" else "cross_encoder"
     return Entry(
         f"any {name}",
@@ -203,6 +203,7 @@ def _any(name: str, kind: Literal["embedder", "reranker"]) -> Entry:
         own_code=UNKNOWN,
         prompts=UNKNOWN,
         proof="stand-in",
+        tier=tier,
     )
 
 
@@ -268,7 +269,8 @@ ENTRIES: tuple[Entry, ...] = (
     _siglip("siglip-so400m-patch14-384", "877960498", "1152", "9fdffc58afc957d1a03a25b10dba0329ab15c2a3"),
     _siglip("siglip2-base-patch16-224", "375187970", "768", "75de2d55ec2d0b4efc50b3e9ad70dba96a7b2fa2"),
     _siglip("siglip2-large-patch16-384", "881854466", "1024", "1b426889ea62b5a72bf9839009a1b184bfc9c178"),
-    _any("SentenceTransformer", "embedder"),
+    _any("BERT or RoBERTa as SentenceTransformer", "embedder", "bert"),
+    _any("other SentenceTransformer", "embedder", "standard"),
     _qwen_vl_reranker("2B", "refs/pr/11", "2000000000"),
     _qwen_vl_reranker("8B", "refs/pr/9", "8000000000"),
     Entry(
@@ -301,5 +303,6 @@ ENTRIES: tuple[Entry, ...] = (
     _qwen_reranker("8B", "refs/pr/11", "8188548096"),
     _mxbai("base", "494032768", "3ea9d4dffa7d12a4f366be8e275c349de9fc9865"),
     _mxbai("large", "1543714304", "ca7e1ee484c37c0ddd8d178a9a5c33cec575c5e6"),
-    _any("CrossEncoder", "reranker"),
+    _any("BERT or RoBERTa as CrossEncoder", "reranker", "bert"),
+    _any("other CrossEncoder", "reranker", "standard"),
 )
