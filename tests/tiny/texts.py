@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -65,6 +65,17 @@ def projected(folder: Path, name: str, width: int) -> Path:
     ]
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / name))
     return folder / name
+
+
+def static_embedder(folder: Path) -> Path:
+    """A mean of vectors that tokens have wherever they stand, as model2vec makes them."""
+    torch.manual_seed(2)
+    words = StaticEmbedding(bert_tokenizer(folder).backend_tokenizer, embedding_dim=16)
+    prompts = {"query": "red: ", "document": ""}
+    SentenceTransformer(modules=[words, Normalize()], prompts=prompts, device="cpu").save_pretrained(
+        str(folder / "static")
+    )
+    return folder / "static"
 
 
 def language_reranker(folder: Path, family: str, template: str | None) -> Path:

@@ -21,6 +21,9 @@ PADDING = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "mm_token_t
 # other.
 ROWS = "pixel_", "image_", "video_"
 
+# Where each text of a `StaticEmbedding` begins among the tokens of all, [tokens], which nothing fills up.
+STARTS = "offsets"
+
 
 def group_of(features: Mapping[str, Any]) -> Hashable:
     """Inputs with equal groups may be joined: same keys, same shapes but for length, same settings.
@@ -42,7 +45,12 @@ def _signature(key: str, value: Any) -> Hashable:
 
 def tokens_of(features: Mapping[str, Any]) -> int:
     """Of one input."""
-    return int(features["input_ids"].shape[1]) if "input_ids" in features else 0
+    return int(features["input_ids"].shape[-1]) if "input_ids" in features else 0
+
+
+def length_of(features: Mapping[str, Any]) -> int:
+    """Of one input, to which others of its batch are filled up; 0: they are not."""
+    return 0 if STARTS in features else tokens_of(features)
 
 
 def patches_of(features: Mapping[str, Any]) -> int:
@@ -57,6 +65,8 @@ def _patches(pixels: torch.Tensor) -> int:
 
 def join(batch: Sequence[Mapping[str, Any]], *, padding_side: str, pad_token: int) -> dict[str, Any]:
     """One batch of features of the same group: tokens padded to the longest row, media one after another."""
+    if STARTS in batch[0]:
+        return _one_after_another(batch)
     joined: dict[str, Any] = {}
     for key, first in batch[0].items():
         values = [features[key] for features in batch]
@@ -68,6 +78,12 @@ def join(batch: Sequence[Mapping[str, Any]], *, padding_side: str, pad_token: in
         else:
             joined[key] = torch.cat(values)
     return joined
+
+
+def _one_after_another(batch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    texts = [features["input_ids"] for features in batch]
+    starts = torch.tensor([0, *map(len, texts[:-1])]).cumsum(0)
+    return {**batch[0], "input_ids": torch.cat(texts), STARTS: starts}
 
 
 def _padded(rows: Sequence[torch.Tensor], side: str, fill: int) -> list[torch.Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from tokenizers import Tokenizer
 from transformers.image_utils import SizeDict
 
 from weaviate_prism import bundled
@@ -212,10 +213,19 @@ def fill_texts(model: Any) -> None:
 
 def limit_tokens(model: Any) -> int:
     """The model's own token limit, capped; set on its tokenizer, which then truncates there."""
+    if isinstance(tokenizer := getattr(model[0], "tokenizer", None), Tokenizer):
+        return _limit_rust(tokenizer)  # of a `StaticEmbedding`, which has no other limit
     own = model.max_seq_length or MAX_TOKENS
     limit = min(int(own), MAX_TOKENS)
     if own != limit:
         model.max_seq_length = limit
+    return limit
+
+
+def _limit_rust(tokenizer: Tokenizer) -> int:
+    own = tokenizer.truncation or {"max_length": MAX_TOKENS}
+    limit = min(int(own["max_length"]), MAX_TOKENS)
+    tokenizer.enable_truncation(**{**own, "max_length": limit})
     return limit
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Transformer
+from tokenizers import Tokenizer
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Patches
@@ -105,11 +106,13 @@ class ControlTokens:
 
 
 def untruncated(tokenizer: Any) -> Any:
-    """A copy of the Rust tokenizer behind it that neither cuts nor pads, or None; several threads may use it at once.
+    """A copy of the Rust tokenizer that it is or that is behind it, which neither cuts nor pads, or None; several
+    threads may use it at once.
 
     On the shared one, both are set anew by every call of the tokenizer.
     """
-    backend = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+    own = isinstance(tokenizer, Tokenizer)
+    backend = copy.deepcopy(tokenizer if own else getattr(tokenizer, "backend_tokenizer", None))
     if backend is not None:
         backend.no_truncation()
         backend.no_padding()

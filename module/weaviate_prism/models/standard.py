@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.util import batch_to_device
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from weaviate_prism.errors import InvalidInput
 from weaviate_prism.models.base import Clip, Content, Prepared
-from weaviate_prism.models.features import group_of, join, padding_of, patches_of, tokens_of
+from weaviate_prism.models.features import group_of, join, length_of, padding_of, patches_of, tokens_of
 from weaviate_prism.models.pauses import pause
 from weaviate_prism.models.threads import use_threads
 
@@ -48,6 +49,7 @@ class Standard:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._copies = isinstance(model[0], Transformer)
+        self._bare = isinstance(model[0], StaticEmbedding)  # which takes strings, and opens none of them
         for layer in model.modules():
             if isinstance(layer, GradientCheckpointingLayer):  # as nearly all layers of transformers are; not MPNet's
                 layer.register_forward_pre_hook(lambda *_: pause())
@@ -85,7 +87,7 @@ class Standard:
             features["task"] = task  # routers read it in the forward pass; it also keeps tasks in batches of their own
         size = sum(value.nbytes for value in features.values() if isinstance(value, torch.Tensor))
         tokens = tokens_of(features)
-        return Prepared(features, tokens, patches_of(features), group_of(features), length=tokens, nbytes=size)
+        return Prepared(features, tokens, patches_of(features), group_of(features), length_of(features), size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         """The model's answers, on its device."""
@@ -98,6 +100,8 @@ class Standard:
         use_threads(1)  # inputs are prepared side by side
         if self._copies:
             return dict(self._own_module().preprocess(inputs, **options))
+        if self._bare:
+            inputs = [each["text"] for each in inputs]
         with self._lock:
             return dict(self._model.preprocess(inputs, **options))
 
