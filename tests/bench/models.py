@@ -162,6 +162,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "qwen3-vl-2b-embed": lambda folder: qwen_embedder(folder, QWEN3_VL_2B),
     "qwen3-vl-2b-rerank": lambda folder: qwen_reranker(folder, QWEN3_VL_2B),
     "minilm-l6": lambda folder: texts.cross_encoder(folder, corpus=WORDS, **MINILM),
+    "minilm-l6-embed": lambda folder: texts.text_embedder(folder, corpus=WORDS, **MINILM),
 }
 BUNDLED_DIRS = {"scenes-embedder": EMBEDDER_DIR, "scenes-reranker": RERANKER_DIR}
 

@@ -41,9 +41,11 @@ DISTILLED = {
 CHAT = "{% for m in messages if m.role in ('system', 'user') %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
 
-def text_embedder(folder: Path) -> Path:
-    """The classic kind: BERT, mean pooling, with prompts."""
-    save(BertModel, _bert_config(), bert_tokenizer(folder), folder / "plain")
+def text_embedder(folder: Path, corpus: Sequence[str] = CORPUS, **sizes: int) -> Path:
+    """The classic kind: BERT, mean pooling, with prompts; knows the words of `corpus` as tokens."""
+    config = _bert_config(**sizes)
+    tokens = bert_tokenizer(folder, corpus, config.max_position_embeddings)
+    save(BertModel, config, tokens, folder / "plain")
     transformer = Transformer(str(folder / "plain"))
     model = SentenceTransformer(
         modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean"), Normalize()],
