@@ -10,9 +10,9 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from weaviate_prism.errors import PrismError
 from weaviate_prism.flights import Answers, Compute, Flights
-from weaviate_prism.jobs import Ticket
 from weaviate_prism.lru import LeastRecentlyUsed
 from weaviate_prism.metrics import Metrics
+from weaviate_prism.scheduling.jobs import Ticket
 from weaviate_prism.values import Vector
 
 # A dict entry, its key of 20 bytes and the array object, measured with tracemalloc: 237 to 281 as the dict grows.

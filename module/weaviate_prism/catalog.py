@@ -18,13 +18,13 @@ from weaviate_prism import video
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, Unavailable, Unsupported
 from weaviate_prism.fusion import fusion_of
-from weaviate_prism.jobs import Ticket, ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Content, Embedder, ModelError, NoRoomError, Prepared, Reranker
 from weaviate_prism.models.registry import Loaded, load_model
 from weaviate_prism.profile_file import profiles_of
 from weaviate_prism.profiles import EMBEDDER, RERANKER, ModelSpec, Profile, is_fake
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.jobs import Ticket, ticket
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.values import Modality, ModelInfo, Priority, ProfileInfo, Target, Task
 from weaviate_prism.vision_cache import VisionCache
 

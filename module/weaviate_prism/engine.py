@@ -21,12 +21,12 @@ from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError, Unavailable
 from weaviate_prism.fusion import check_positions
 from weaviate_prism.intake import Intake, check_count, check_instruction
-from weaviate_prism.jobs import ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import ModelError
 from weaviate_prism.profiles import EMBEDDER, RERANKER, Profile
 from weaviate_prism.recalling import Recalling
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.jobs import ticket
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.store import MediaStore, StoreError
 from weaviate_prism.values import EngineInfo, Item, Priority, Seen, Target, Task, Vector
 

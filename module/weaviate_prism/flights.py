@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from weaviate_prism.errors import PrismError
-from weaviate_prism.jobs import Ticket
+from weaviate_prism.scheduling.jobs import Ticket
 
 R = TypeVar("R")
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from weaviate_prism.errors import Internal, PrismError, TooLarge
 from weaviate_prism.intake import digest, has_media, name_of, size_of
-from weaviate_prism.jobs import Ticket
 from weaviate_prism.models.base import Content
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.jobs import Ticket
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.units import units_of
 from weaviate_prism.values import Digest, Part
 

@@ -17,10 +17,10 @@ from weaviate_prism.admission import Admission, until_deadline
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import PrismError, Unsupported, check_limit
 from weaviate_prism.intake import check_stated, media_part
-from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.preparing import in_time, prepare_together
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.jobs import Ticket
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.values import Item, Part, Seen, Stored, Text
 

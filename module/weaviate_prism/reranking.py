@@ -13,19 +13,19 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from weaviate_prism.admission import Admission, until_deadline
-from weaviate_prism.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
 from weaviate_prism.aside import aside
-from weaviate_prism.backlog import Entry, Unit
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput, PrismError, TooLarge, Unsupported, check_limit
 from weaviate_prism.flights import Answers, Flights
 from weaviate_prism.intake import Intake, has_media, id_of
-from weaviate_prism.jobs import Ticket, Work
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Asked, Clip, Content, Picture, Prepared, Reranker
 from weaviate_prism.preparing import digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
+from weaviate_prism.scheduling.backlog import Entry, Unit
+from weaviate_prism.scheduling.jobs import Ticket, Work
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import LOWEST_SCORE, Digest, Image, Item, Part, Seen, Text, Video
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from weaviate_prism.admission import Admission, until_deadline
-from weaviate_prism.ahead import BULK_BYTES, QUERY_BYTES, Ahead
 from weaviate_prism.aside import aside
 from weaviate_prism.cache import EmbeddingCache
 from weaviate_prism.config import Settings
@@ -23,12 +22,13 @@ from weaviate_prism.errors import DeadlineExceeded, PrismError
 from weaviate_prism.flights import Answers
 from weaviate_prism.fusion import finished, fusion_of, mean, part_weights
 from weaviate_prism.intake import Intake, name_of
-from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared
 from weaviate_prism.preparing import Input, OnceDecoder, digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.profiles import EMBEDDER, Profile
-from weaviate_prism.stages import Stages
+from weaviate_prism.scheduling.ahead import BULK_BYTES, QUERY_BYTES, Ahead
+from weaviate_prism.scheduling.jobs import Ticket
+from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.store import MediaStore
 from weaviate_prism.units import TOGETHER, units_of, weight_of
 from weaviate_prism.values import Digest, Fusion, Image, Item, Part, Priority, Target, Task, Vector, Video

@@ -19,7 +19,7 @@ from bench.models import directory
 from servers import Content, Prism
 from weaviate_prism.config import Settings
 from weaviate_prism.media import MediaDecoder
-from weaviate_prism.scheduler import QUERIES_EXPECTED_SECONDS
+from weaviate_prism.scheduling.scheduler import QUERIES_EXPECTED_SECONDS
 
 Start = Callable[[list[Any]], Callable[[], Any]]
 

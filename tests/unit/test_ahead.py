@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from weaviate_prism.ahead import Ahead, Places
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Ticket, Work, ticket
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.scheduling.ahead import Ahead, Places
+from weaviate_prism.scheduling.jobs import AGED_TURN, AGEING_SECONDS, Ticket, Work, ticket
 from weaviate_prism.values import Priority
 
 MEDIA_BYTES = 48_000_000

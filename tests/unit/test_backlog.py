@@ -9,9 +9,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from weaviate_prism.backlog import Backlog
 from weaviate_prism.errors import DeadlineExceeded
-from weaviate_prism.jobs import Ticket, Work
+from weaviate_prism.scheduling.backlog import Backlog
+from weaviate_prism.scheduling.jobs import Ticket, Work
 from weaviate_prism.values import Priority
 
 

@@ -13,8 +13,8 @@ import pytest
 from weaviate_prism.cache import ENTRY_OVERHEAD, EmbeddingCache
 from weaviate_prism.errors import Internal, PrismError
 from weaviate_prism.flights import Answers
-from weaviate_prism.jobs import Ticket
 from weaviate_prism.metrics import Metrics
+from weaviate_prism.scheduling.jobs import Ticket
 from weaviate_prism.values import Priority, Vector
 
 FAR = Ticket(Priority.BULK, 0.0, 1e9)

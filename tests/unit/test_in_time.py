@@ -10,8 +10,8 @@ from typing import Any
 from engines import running
 from unit.test_engine import rerank, texts, until, vectorize
 from weaviate_prism.errors import DeadlineExceeded, PrismError
-from weaviate_prism.jobs import Work
 from weaviate_prism.models.base import Content, Prepared
+from weaviate_prism.scheduling.jobs import Work
 from weaviate_prism.values import Priority, Task
 
 ALIKE = [f"{number} item" for number in range(1000)]

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from engines import running
-from weaviate_prism.jobs import ticket
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.scheduling.jobs import ticket
 from weaviate_prism.values import Priority
 
 

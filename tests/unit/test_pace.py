@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from weaviate_prism.pace import Pace, Shape
+from weaviate_prism.scheduling.pace import Pace, Shape
 
 SHAPES: list[Shape] = [(1, 10, 0), (1, 500, 0), (1, 10, 64), (2, 300, 1024), (2, 1000, 0), (8, 500, 0)]
 

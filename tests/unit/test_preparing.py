@@ -6,8 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from weaviate_prism.jobs import Ticket, ticket
 from weaviate_prism.preparing import HASH_INLINE_BYTES, digests_of
+from weaviate_prism.scheduling.jobs import Ticket, ticket
 from weaviate_prism.values import Image, Priority
 
 

@@ -14,11 +14,12 @@ import pytest
 from engines import running
 from media import encoded, noise
 from unit.test_engine import rerank, texts
-from weaviate_prism import reranking, stages
+from weaviate_prism import reranking
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import InvalidInput, Overloaded, PrismError, TooLarge
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.fake import Asked, FakeReranker
+from weaviate_prism.scheduling import stages
 from weaviate_prism.values import Image, Item, Text
 
 SIDE = 100  # of the largest picture allowed

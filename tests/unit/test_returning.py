@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from weaviate_prism.batching import Limits, Size
-from weaviate_prism.jobs import Job, Ticket, Work
-from weaviate_prism.pace import Pace
-from weaviate_prism.queries import Queries
-from weaviate_prism.returning import MOST_IN_VAIN, SOON_SECONDS, Returning
-from weaviate_prism.scheduler import JobQueue
+from weaviate_prism.scheduling.batching import Limits, Size
+from weaviate_prism.scheduling.jobs import Job, Ticket, Work
+from weaviate_prism.scheduling.pace import Pace
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.returning import MOST_IN_VAIN, SOON_SECONDS, Returning
+from weaviate_prism.scheduling.scheduler import JobQueue
 from weaviate_prism.values import Priority
 
 FIXED, EACH = 0.04, 0.01  # seconds of a batch
@@ -119,7 +119,7 @@ def test_one_who_leaves_is_waited_for_once() -> None:
 def test_nobody_is_waited_for_in_vain_for_long(callers: list[Caller], monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(callers)
     device.run(300)
-    monkeypatch.setattr("weaviate_prism.returning.SOON_SECONDS", 0.0)
+    monkeypatch.setattr("weaviate_prism.scheduling.returning.SOON_SECONDS", 0.0)
     never = Device(callers)
     never.run(300)
     assert device.answered / device.now > 0.98 * never.answered / never.now

@@ -11,11 +11,11 @@ from collections.abc import Hashable
 import numpy as np
 import pytest
 
-from weaviate_prism.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
-from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Job, Ticket, Work
-from weaviate_prism.pace import Pace
-from weaviate_prism.queries import Queries
-from weaviate_prism.scheduler import QUERIES_EXPECTED_SECONDS, JobQueue
+from weaviate_prism.scheduling.batching import MOST_PADDING, QUANTUM_SECONDS, Limits, Size
+from weaviate_prism.scheduling.jobs import AGED_TURN, AGEING_SECONDS, Job, Ticket, Work
+from weaviate_prism.scheduling.pace import Pace
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.scheduler import QUERIES_EXPECTED_SECONDS, JobQueue
 from weaviate_prism.values import Priority
 
 FAR = 1e9

@@ -19,9 +19,9 @@ from unit.test_engine import rerank, texts
 from weaviate_prism import reranking, room
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, InvalidInput, PrismError
-from weaviate_prism.jobs import ticket
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.fake import FakeReranker
+from weaviate_prism.scheduling.jobs import ticket
 from weaviate_prism.values import Image, Item, Priority, Text
 
 SLOW = {"embedder": "none", "reranker": "fake:100,0"}

@@ -17,18 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from weaviate_prism import returning, scheduler, stages
-from weaviate_prism.batching import Limits
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, TooLarge, Unavailable
-from weaviate_prism.jobs import AGEING_SECONDS, Job, Ticket, ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.pauses import one_by_one, pausing
-from weaviate_prism.pace import Pace
-from weaviate_prism.queries import Queries
-from weaviate_prism.scheduler import DeviceLost
-from weaviate_prism.stage import Stage
-from weaviate_prism.stages import ONE_THREAD_SECONDS, Device, all_done, size_of
+from weaviate_prism.scheduling import returning, scheduler, stages
+from weaviate_prism.scheduling.batching import Limits
+from weaviate_prism.scheduling.jobs import AGEING_SECONDS, Job, Ticket, ticket
+from weaviate_prism.scheduling.pace import Pace
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.scheduler import DeviceLost
+from weaviate_prism.scheduling.stage import Stage
+from weaviate_prism.scheduling.stages import ONE_THREAD_SECONDS, Device, all_done, size_of
 from weaviate_prism.values import Priority
 
 FAR = 1e9

@@ -14,13 +14,13 @@ import pytest
 
 from contract.samples import picture
 from engines import running
-from weaviate_prism.ahead import BULK_BYTES, PREPARED_AHEAD
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import Internal, InvalidInput, NotFound, PrismError, TooLarge
 from weaviate_prism.intake import Intake
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.fake import FakeEmbedder
+from weaviate_prism.scheduling.ahead import BULK_BYTES, PREPARED_AHEAD
 from weaviate_prism.values import Fusion, Image, Item, Part, Priority, Target, Task, Text, Vector, Video
 
 RED, BLUE = Image(picture("red"), "still"), Image(picture("blue"), "cover")
@@ -100,7 +100,7 @@ async def test_a_picture_is_decoded_once_for_all_targets_that_read_it(monkeypatc
 
 
 async def test_what_is_decoded_is_dropped_as_soon_as_nothing_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weaviate_prism.stages.usable_cores", lambda: 2)  # one CPU thread
+    monkeypatch.setattr("weaviate_prism.scheduling.stages.usable_cores", lambda: 2)  # one CPU thread
     decodes = Decodes(monkeypatch)
     pictures = [Image(picture("red", size=size), str(size)) for size in range(8, 20)]
     async with running() as engine:

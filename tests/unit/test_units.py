@@ -15,11 +15,11 @@ from engines import running
 from weaviate_prism import preparing
 from weaviate_prism.engine import Engine
 from weaviate_prism.errors import DeadlineExceeded, Internal, InvalidInput, PrismError, TooLarge
-from weaviate_prism.jobs import Job
 from weaviate_prism.models import fake
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.fake import FakeEmbedder, FakeReranker
-from weaviate_prism.stage import Stage
+from weaviate_prism.scheduling.jobs import Job
+from weaviate_prism.scheduling.stage import Stage
 from weaviate_prism.units import CHARACTERS, MEDIA_TOGETHER, SMALL_MEDIA_BYTES, TOGETHER, units_of, weight_of
 from weaviate_prism.values import Fusion, Image, Item, Modality, Priority, Seen, Target, Task, Text, Vector
 

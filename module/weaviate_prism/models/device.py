@@ -10,7 +10,7 @@ import torch
 
 from weaviate_prism.cores import usable_cores
 from weaviate_prism.models.threads import use_threads
-from weaviate_prism.scheduler import DeviceLost
+from weaviate_prism.scheduling.scheduler import DeviceLost
 
 
 @contextlib.contextmanager

@@ -10,13 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from weaviate_prism.batching import Limits, Size
 from weaviate_prism.cores import be_nice
 from weaviate_prism.errors import DeadlineExceeded, Internal, PrismError, TooLarge, Unavailable
-from weaviate_prism.jobs import Job, Place, Ticket
 from weaviate_prism.metrics import Metrics
-from weaviate_prism.queries import Queries
-from weaviate_prism.scheduler import DeviceLost, JobQueue
+from weaviate_prism.scheduling.batching import Limits, Size
+from weaviate_prism.scheduling.jobs import Job, Place, Ticket
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.scheduler import DeviceLost, JobQueue
 from weaviate_prism.values import Priority
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
-from weaviate_prism.batching import Size
+from weaviate_prism.scheduling.batching import Size
 from weaviate_prism.values import Priority
 
 P = TypeVar("P")

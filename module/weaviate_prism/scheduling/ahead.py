@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weaviate_prism.errors import PrismError
-from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Ticket
 from weaviate_prism.models.base import Prepared
+from weaviate_prism.scheduling.jobs import AGED_TURN, AGEING_SECONDS, Ticket
 
 # Inputs of one kind of work that may be prepared and not yet done. A text of 8,000 tokens takes 64 kB.
 PREPARED_AHEAD = 4096

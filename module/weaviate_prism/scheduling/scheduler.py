@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from weaviate_prism.batching import SHORT, Limits, Size
-from weaviate_prism.jobs import AGED_TURN, AGEING_SECONDS, Job, Lines, Place, Ticket, Work, kind_of, like
-from weaviate_prism.queries import Queries
-from weaviate_prism.returning import Returning
+from weaviate_prism.scheduling.batching import SHORT, Limits, Size
+from weaviate_prism.scheduling.jobs import AGED_TURN, AGEING_SECONDS, Job, Lines, Place, Ticket, Work, kind_of, like
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.returning import Returning
 from weaviate_prism.values import Priority
 
 P = TypeVar("P")

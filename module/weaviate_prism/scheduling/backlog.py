@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from weaviate_prism.errors import DeadlineExceeded
-from weaviate_prism.jobs import Ticket, Work
+from weaviate_prism.scheduling.jobs import Ticket, Work
 from weaviate_prism.values import Priority
 
 S = TypeVar("S")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from weaviate_prism.pace import Pace, Shape
+from weaviate_prism.scheduling.pace import Pace, Shape
 
 # Of what a batch computes, at most so much is padding.
 MOST_PADDING = 0.15

@@ -21,19 +21,19 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from weaviate_prism.backlog import Backlog, Unit
-from weaviate_prism.batching import Limits, Size
 from weaviate_prism.config import Settings
 from weaviate_prism.cores import usable_cores
 from weaviate_prism.errors import Internal, PrismError
-from weaviate_prism.jobs import Job, Ticket
 from weaviate_prism.metrics import Metrics
 from weaviate_prism.models.base import Embedder, Prepared, Reranker
 from weaviate_prism.models.pauses import pausing
-from weaviate_prism.pace import Pace, Shape
-from weaviate_prism.queries import Queries
 from weaviate_prism.room import until
-from weaviate_prism.stage import Stage
+from weaviate_prism.scheduling.backlog import Backlog, Unit
+from weaviate_prism.scheduling.batching import Limits, Size
+from weaviate_prism.scheduling.jobs import Job, Ticket
+from weaviate_prism.scheduling.pace import Pace, Shape
+from weaviate_prism.scheduling.queries import Queries
+from weaviate_prism.scheduling.stage import Stage
 from weaviate_prism.values import ModelInfo, Priority
 
 T = TypeVar("T")
