@@ -52,16 +52,20 @@ class Flights(Generic[R]):
         flights: dict[Hashable, _Flight[R]] = {}
         missing: list[Hashable] = []
         for key in dict.fromkeys(keys):
-            flight = self._flights.get(key)
-            if flight is not None and flight.ticket.priority <= ticket.priority and not flight.task.done():
+            if self.joins(key, ticket):
+                flight = flights[key] = self._flights[key]
                 flight.ticket.deadline = max(flight.ticket.deadline, ticket.deadline)
-                flights[key] = flight
             else:
                 missing.append(key)
         self._shared(len(keys) - len(missing))
         if missing:
             flights |= dict.fromkeys(missing, self._take_off(missing, compute, ticket))
         return await self._wait(flights)
+
+    def joins(self, key: Hashable, ticket: Ticket) -> bool:
+        """Whether it is being computed for somebody else, no later than it would be now."""
+        flight = self._flights.get(key)
+        return flight is not None and flight.ticket.priority <= ticket.priority and not flight.task.done()
 
     def _take_off(self, keys: Sequence[Hashable], compute: Compute[R], ticket: Ticket) -> _Flight[R]:
         flight = _Flight(keys, asyncio.ensure_future(compute(keys)), ticket)
@@ -77,8 +81,9 @@ class Flights(Generic[R]):
         try:
             ended, _ = await asyncio.wait({each.task for each in joined}, return_when=asyncio.FIRST_EXCEPTION)
             for task in ended:
-                if isinstance(error := task.exception(), PrismError):
-                    raise error.bare()  # each caller his own: its frames hold all that the flight does
+                if (error := task.exception()) is not None:
+                    # each caller his own: its frames hold all that the flight does
+                    raise error.bare() if isinstance(error, PrismError) else error
             return {key: flight.task.result()[key] for key, flight in flights.items()}
         finally:
             for flight in joined:

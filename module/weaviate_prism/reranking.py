@@ -23,7 +23,7 @@ from weaviate_prism.models.base import Asked, Clip, Content, Picture, Prepared, 
 from weaviate_prism.preparing import digests_of, in_time, kind_of, prepare_together
 from weaviate_prism.room import LARGEST_AT_ONCE, kept
 from weaviate_prism.scheduling.ahead import RERANK_BYTES, SHARED_BYTES, Ahead, Places
-from weaviate_prism.scheduling.backlog import Entry, Unit
+from weaviate_prism.scheduling.backlog import Unit
 from weaviate_prism.scheduling.jobs import Ticket, Work
 from weaviate_prism.scheduling.stages import Stages
 from weaviate_prism.units import TOGETHER, units_of, weight_of
@@ -136,14 +136,16 @@ class Reranking:
     ) -> dict[Hashable, float | PrismError]:
         """The score of each by its key; all are different."""
         deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
-        with self._stages.backlog.entered([each.kind for each in documents], request.ticket) as entry:
+        own = {each.key: each.kind for each in documents if not self._flights.joins(each.key, request.ticket)}
+        with self._stages.backlog.entered(list(own.values()), request.ticket) as entry:
             async with self._query(asked, request) as query:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 units = units_of((each, TOGETHER if query.unpatched else each.weight) for each in documents)
 
                 async def punctual(unit: Sequence[Document]) -> Answers[float]:
+                    share = entry.unit([each.kind for each in unit if each.key in own])
                     async with until_deadline(deadline, "before the model was done"):
-                        return await self._of_unit(query, unit, entry, request)
+                        return await self._of_unit(query, unit, share, request)
 
                 answers = await self._admission.answer_all(units, punctual)
         return {
@@ -175,7 +177,9 @@ class Reranking:
 
     @contextlib.asynccontextmanager
     async def _query(self, asked: Sequence[Part], request: Request) -> AsyncIterator[Query]:
-        """The query decoded and made ready, until all documents are scored."""
+        """The query decoded and made ready, until all documents are scored, or the caller has gone: what then goes on
+        for others keeps it a little longer.
+        """
         with contextlib.ExitStack() as keeping:
             try:
                 async with until_deadline(request.ticket.deadline, "while the query was decoded"):
@@ -203,10 +207,10 @@ class Reranking:
             contents = self._intake.contents(parts, request.reranker, request.video_frames, {})
         return Query(contents, request.reranker.asked(contents, request.instruction))
 
-    async def _of_unit(self, query: Query, unit: Sequence[Document], entry: Entry, request: Request) -> Answers[float]:
+    async def _of_unit(self, query: Query, unit: Sequence[Document], share: Unit, request: Request) -> Answers[float]:
         """The score of each by its key: in flight, for this search or an equal one, or computed."""
         by_key = {each.key: each for each in unit}
-        with entry.unit([each.kind for each in unit]) as share:
+        with share:
 
             async def compute(missing: Sequence[Hashable]) -> Answers[float]:
                 some = [by_key[key] for key in missing]

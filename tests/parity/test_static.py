@@ -13,12 +13,13 @@ from tokenizers import Tokenizer
 
 from tiny import texts
 from weaviate_prism.config import Settings
-from weaviate_prism.models import embedder, loading
+from weaviate_prism.errors import InvalidInput
+from weaviate_prism.models import embedder, loading, precision
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
 
-TEXTS = ["a red bicycle", "", "quarterly revenue rose " * 300, "\N{SNOWMAN} wall", "leans", "/etc/passwd https"]
+TEXTS = ["a red bicycle", "quarterly revenue rose " * 300, "\N{SNOWMAN} wall", "leans", "/etc/passwd https"]
 
 
 def load(directory: Path) -> SentenceEmbedder:
@@ -68,3 +69,27 @@ def test_an_instruction_leaves_room_for_its_text(tmp_path: Path) -> None:
     told, other = (model.prepare([text], Task.DOCUMENT, "red " * 9999) for text in ("wall", "revenue"))
     assert told.tokens == loading.MAX_TOKENS // 4 + 1
     assert told.features["input_ids"][-1] != other.features["input_ids"][-1]
+
+
+def test_a_text_without_tokens_is_refused_by_name(tmp_path: Path) -> None:
+    model = load(texts.static_embedder(tmp_path))
+    with pytest.raises(InvalidInput, match="no token"):
+        model.prepare([""], Task.DOCUMENT, "")
+
+
+def test_it_is_computed_and_proved_in_the_precision_that_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(precision, "is_fast", lambda *_: True)
+    directory = str(texts.static_embedder(tmp_path))
+    for dtype in ("auto", "bfloat16", "float32"):
+        model = embedder.load(ModelSpec("embedder", directory, dtype=dtype), Settings(device="cpu"))
+        weights = {str(each.dtype) for each in model.model.parameters()}
+        assert weights == {f"torch.{model.info.dtype}"}
+    assert "nan" not in caplog.text
+
+
+def test_control_tokens_of_a_text_are_broken(tmp_path: Path) -> None:
+    model = load(texts.static_embedder(tmp_path))
+    bare, spaced = (model.prepare([text], Task.DOCUMENT, "") for text in ("[PAD] red", "[ PAD] red"))
+    assert bare.features["input_ids"].tolist() == spaced.features["input_ids"].tolist()

@@ -259,3 +259,16 @@ async def test_a_refusal_does_not_wait_for_what_others_compute(cache: EmbeddingC
         with pytest.raises(Internal):
             await asyncio.wait_for(cache.get([f"{number}", "new"], refuse, FAR), 1)
         other.cancel()
+
+
+async def test_an_unexpected_error_is_what_it_is_whatever_else_is_waited_for(cache: EmbeddingCache) -> None:
+    slow = Computed()
+    other = asyncio.ensure_future(get(cache, "slow", slow, FAR))
+    await asyncio.sleep(0)
+
+    async def fail(keys: Sequence[Hashable]) -> Answers[Vector]:
+        raise KeyError("the reason")
+
+    with pytest.raises(KeyError, match="the reason"):
+        await cache.get(["slow", "new"], fail, FAR)
+    other.cancel()

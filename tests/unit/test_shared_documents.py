@@ -138,6 +138,17 @@ async def test_what_is_computed_for_another_search_is_left_once() -> None:
         await asyncio.gather(*searches)
 
 
+async def test_what_is_in_flight_is_no_reason_to_refuse_who_asks_for_it_again() -> None:
+    async with running(embedder="none", reranker="fake:0,20") as engine:
+        documents = [str(number) for number in range(50)]
+        for _ in range(3):
+            await rerank(engine, "red", *documents)
+        first = asyncio.ensure_future(rerank(engine, "red", *documents))
+        await asyncio.sleep(0.2)
+        again = await ask(engine, *texts(*documents), seconds=1.2)
+        assert again == await first == [0.0] * 50
+
+
 async def test_who_shares_a_few_documents_does_not_wait_for_all_others() -> None:
     async with running(embedder="none", reranker="fake:0,20") as engine:
         many = asyncio.ensure_future(rerank(engine, "red", *map(str, range(200))))

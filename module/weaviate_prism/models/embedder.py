@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from weaviate_prism.config import Settings
 from weaviate_prism.models import loading, table
@@ -105,6 +106,8 @@ def _standard(
         model = SentenceTransformer(source.location, device=device, model_kwargs=options, **source.options())
     loading.require_plain_texts(source, model)
     loading.fill_texts(model)
+    if isinstance(model[0], StaticEmbedding):
+        model.to(dtype)  # it has no use for `model_kwargs`
     revision = source.revision
     entry = table.find(source.name)
     if entry and entry.pictures:

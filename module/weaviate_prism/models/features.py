@@ -21,7 +21,7 @@ PADDING = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, "mm_token_t
 # other.
 ROWS = "pixel_", "image_", "video_"
 
-# Where each text of a `StaticEmbedding` begins among the tokens of all, [tokens], which nothing fills up.
+# [texts]: where each text of a `StaticEmbedding` begins among the tokens of all, which nothing fills up.
 STARTS = "offsets"
 
 

@@ -84,7 +84,11 @@ class ControlTokens:
     """A tokenizer's special tokens, in any case, since CLIP lower-cases first."""
 
     def __init__(self, tokenizer: Any) -> None:
-        tokens = [token for token in getattr(tokenizer, "all_special_tokens", None) or [] if len(token) > 1]
+        if isinstance(tokenizer, Tokenizer):
+            special = [each.content for each in tokenizer.get_added_tokens_decoder().values() if each.special]
+        else:
+            special = getattr(tokenizer, "all_special_tokens", None) or []
+        tokens = [token for token in special if len(token) > 1]
         self._longest = max(map(len, tokens), default=0)
         longest_first = "|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
         self._any = re.compile(longest_first, re.IGNORECASE) if tokens else None

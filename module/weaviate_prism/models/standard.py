@@ -70,7 +70,8 @@ class Standard:
         """Features, cost and group of one input.
 
         Raises:
-            InvalidInput: the model's processor cannot make features of it, or media alone are over its tokens.
+            InvalidInput: the model's processor cannot make features of it, or media alone are over its tokens;
+                or a static embedder knows none of its tokens.
         """
         options: dict[str, Any] = {"prompt": prompt, "processing_kwargs": _processing_options(contents)}
         if task is not None:
@@ -87,6 +88,8 @@ class Standard:
             features["task"] = task  # routers read it in the forward pass; it also keeps tasks in batches of their own
         size = sum(value.nbytes for value in features.values() if isinstance(value, torch.Tensor))
         tokens = tokens_of(features)
+        if self._bare and not tokens:  # no vector but zeros
+            raise InvalidInput("has no token that the model knows")
         return Prepared(features, tokens, patches_of(features), group_of(features), length_of(features), size)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
@@ -47,8 +47,8 @@ class Backlog:
         Raises:
             DeadlineExceeded: they would be done too late.
         """
-        guesses = {kind: self.guess(kind) for kind in set(kinds)}
-        own = sum(guesses[kind] for kind in kinds)
+        entry = Entry(self, kinds, ticket)
+        own = entry.own
         before, left = self.before(ticket, own), ticket.deadline - self.clock()
         # Its own part is a guess that only trying corrects: it counts no more than what is there to be delayed.
         if before + min(own, before) > left:
@@ -57,7 +57,7 @@ class Backlog:
                 f"refused, as it would come too late: about {before:.3g} s of work go before it, it takes {own:.2g} s "
                 f"itself, and its caller waits for {max(left, 0.0):.3g} s (a deadline, or request_timeout)"
             )
-        return Entry(self, guesses, ticket, own)
+        return entry
 
     def guess(self, kind: Hashable) -> float:
         """Seconds by which one more input delays all that come after it; 0 as long as none was done."""
@@ -105,15 +105,15 @@ class Backlog:
 class Entry:
     """All that one caller waits for, while it is in the service."""
 
-    def __init__(self, backlog: Backlog, guesses: Mapping[Hashable, float], ticket: Ticket, seconds: float) -> None:
+    def __init__(self, backlog: Backlog, kinds: Sequence[Hashable], ticket: Ticket) -> None:
         self.backlog = backlog
-        self._guesses = guesses
+        self._guesses: dict[Hashable, float] = {}
+        self.own = self.guess(kinds)
         self._ticket = ticket
-        self._own = seconds
         self._left = 0.0
 
     def __enter__(self) -> Self:
-        self.change(self._own)
+        self.change(self.own)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,7 +124,8 @@ class Entry:
         return Unit(self, kinds)
 
     def guess(self, kinds: Sequence[Hashable]) -> float:
-        """Seconds that inputs of these kinds were guessed to take when they came."""
+        """Seconds that inputs of these kinds take, as was guessed when the first of each was asked for."""
+        self._guesses |= {kind: self.backlog.guess(kind) for kind in set(kinds) - self._guesses.keys()}
         return sum(self._guesses[kind] for kind in kinds)
 
     def change(self, seconds: float) -> None:
@@ -152,7 +153,7 @@ class Unit:
         self._leave(0.0)
 
     def narrow(self, kinds: Sequence[Hashable]) -> None:
-        """To inputs of these kinds, of those that it had at first: the others are computed for somebody else."""
+        """To inputs of these kinds: the others are computed for somebody else."""
         self._kinds = kinds
         self._leave(self._entry.guess(kinds))
 
