@@ -70,12 +70,15 @@ class Admission:
         finally:
             self._in_flight -= count
 
-    async def answer_all(self, units: Sequence[S], answer: Callable[[S], Awaitable[T]]) -> list[T | PrismError]:
+    async def answer_all(
+        self, units: Sequence[S], answer: Callable[[S], Awaitable[T]], deadline: float
+    ) -> list[T | PrismError]:
         """The answer of each unit of one request, once it is admitted; side by side, each failure in its place."""
 
         async def answered(unit: S) -> T | PrismError:
             try:
-                return await answer(unit)
+                async with until_deadline(deadline, "before the model was done"):
+                    return await answer(unit)
             except PrismError as error:
                 return error.bare()  # its frames may hold what others wait for
 

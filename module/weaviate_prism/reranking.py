@@ -135,19 +135,18 @@ class Reranking:
         self, asked: Sequence[Part], documents: Sequence[Document], request: Request
     ) -> dict[Hashable, float | PrismError]:
         """The score of each by its key; all are different."""
-        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
         own = {each.key: each.kind for each in documents if not self._flights.joins(each.key, request.ticket)}
         with self._stages.backlog.entered(list(own.values()), request.ticket) as entry:
             async with self._query(asked, request) as query:
                 # a picture that the model prepares anew with each document keeps a job busy by itself
                 units = units_of((each, TOGETHER if query.unpatched else each.weight) for each in documents)
-
-                async def punctual(unit: Sequence[Document]) -> Answers[float]:
-                    share = entry.unit([each.kind for each in unit if each.key in own])
-                    async with until_deadline(deadline, "before the model was done"):
-                        return await self._of_unit(query, unit, share, request)
-
-                answers = await self._admission.answer_all(units, punctual)
+                answers = await self._admission.answer_all(
+                    units,
+                    lambda unit: self._of_unit(
+                        query, unit, entry.unit([each.kind for each in unit if each.key in own]), request
+                    ),
+                    request.ticket.deadline,
+                )
         return {
             each.key: answer if isinstance(answer, PrismError) else answer[each.key]
             for unit, answer in zip(units, answers, strict=True)

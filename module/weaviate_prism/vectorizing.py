@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
-from weaviate_prism.admission import Admission, until_deadline
+from weaviate_prism.admission import Admission
 from weaviate_prism.aside import aside
 from weaviate_prism.cache import EmbeddingCache
 from weaviate_prism.config import Settings
@@ -124,16 +124,14 @@ class Vectorizing:
         """
         readings = len(items) * len(request.plans)
         units, inputs = await aside(readings, self._divided, items, request)
-        deadline = request.ticket.deadline  # others who wait for the same may put the ticket's off
-
-        async def punctual(unit: Unit) -> list[Vector | PrismError]:
-            async with until_deadline(deadline, "before the model was done"):
-                return await self._of_unit(
-                    [(items[position], request.plans[number]) for position, number in unit], request
-                )
-
         with self._admission.admitted(inputs):
-            answers = await self._admission.answer_all(units, punctual)
+            answers = await self._admission.answer_all(
+                units,
+                lambda unit: self._of_unit(
+                    [(items[position], request.plans[number]) for position, number in unit], request
+                ),
+                request.ticket.deadline,
+            )
         return await aside(readings, self._by_target, units, answers, len(request.plans))
 
     def _divided(self, items: Sequence[Item | PrismError], request: Request) -> tuple[list[Unit], int]:

@@ -15,10 +15,12 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.sentence_transformer.modules import Dropout, Pooling
 
+import tiers
+from tiers import load
 from tiny import encoders, texts
 from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.models import bert, bert_layers, embedder, reranker
+from weaviate_prism.models import bert, bert_layers, reranker
 from weaviate_prism.models.base import Prepared
 from weaviate_prism.models.bert import Bert
 from weaviate_prism.models.bert_layers import Runs, encoded, encoded_for_firsts
@@ -29,16 +31,7 @@ from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
 
 WIDTH = texts.SIZES["hidden_size"]
-TEXTS = [
-    "a red bicycle",
-    "",
-    "QUARTERLY Revenue\n\trose",
-    "zw\u00f6lf Fahrr\u00e4der \N{SNOWMAN} \u6771\u4eac \N{BICYCLE}",
-    "leans against " * 60,
-    "x" * 500,
-    "/etc/passwd.png",
-    "a red bicycle leans against a brick wall",
-]
+TEXTS = [*tiers.TEXTS, "a red bicycle leans against a brick wall"]
 QUERIES = ["red", "", "rose by twelve " * 9]
 POOLED: dict[str, Callable[[], list[torch.nn.Module]]] = {
     "mean": lambda: [Pooling(WIDTH, "mean"), Normalize()],
@@ -48,10 +41,6 @@ POOLED: dict[str, Callable[[], list[torch.nn.Module]]] = {
     "weighted mean": lambda: [Pooling(WIDTH, "weightedmean")],
     "dense": lambda: [Pooling(WIDTH, "mean"), Dense(WIDTH, 24), Normalize()],
 }
-
-
-def load(directory: Path, dtype: Any = "float32") -> SentenceEmbedder:
-    return embedder.load(ModelSpec("embedder", str(directory), dtype=dtype), Settings(device="cpu", dtype=dtype))
 
 
 def load_reranker(directory: Path, dtype: Any = "float32") -> CrossEncoderReranker:

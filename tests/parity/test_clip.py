@@ -18,17 +18,15 @@ from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import Dropout
 from transformers import CLIPImageProcessor, CLIPImageProcessorPil, SiglipImageProcessor
 
+from tiers import TEXTS, load
 from tiny import towers
-from weaviate_prism.config import Settings
 from weaviate_prism.errors import InvalidInput
-from weaviate_prism.models import embedder
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.clip import DualEncoder
 from weaviate_prism.models.crops import Crops
 from weaviate_prism.models.embedder import SentenceEmbedder
 from weaviate_prism.models.messages import untruncated
 from weaviate_prism.models.tiers import NotApplicable
-from weaviate_prism.profiles import ModelSpec
 from weaviate_prism.values import Task
 
 FAMILIES = {
@@ -38,25 +36,12 @@ FAMILIES = {
     "siglip2": towers.siglip2,
 }
 PROMPTS = {"query": "A photo of ", "document": ""}
-TEXTS = [
-    "a red bicycle",
-    "",
-    "QUARTERLY Revenue\n\trose",
-    "zw\u00f6lf Fahrr\u00e4der \N{SNOWMAN} \u6771\u4eac \N{BICYCLE}",
-    "leans against " * 60,
-    "x" * 500,
-    "/etc/passwd.png",
-]
 SIZES = [(64, 64), (120, 80), (50, 41), (1, 1), (3, 200), (333, 64), (65, 63), (900, 701), (31, 1999)]
 
 
 def picture(width: int, height: int) -> Pillow.Image:
     noise = np.random.default_rng(width * height)
     return Pillow.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def load(directory: Path, dtype: Any = "float32") -> SentenceEmbedder:
-    return embedder.load(ModelSpec("embedder", str(directory), dtype=dtype), Settings(device="cpu", dtype=dtype))
 
 
 def prepared(model: SentenceEmbedder, content: Content, task: Task = Task.DOCUMENT) -> Prepared:

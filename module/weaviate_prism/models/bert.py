@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import (
     BertForSequenceClassification,
@@ -25,6 +25,7 @@ from transformers import (
 
 from weaviate_prism.models.base import Content, Prepared
 from weaviate_prism.models.bert_layers import ALIKE, Runs, encoded, encoded_for_firsts
+from weaviate_prism.models.heads import through_plain
 from weaviate_prism.models.pairs import Pairs
 from weaviate_prism.models.tiers import NotApplicable
 
@@ -161,19 +162,11 @@ def _pooling(model: Any) -> Head:
         raise NotApplicable("it does not pool its last layer")
     if not pooling.include_prompt:
         raise NotApplicable("its pooling leaves prompts out")
-    if other := [type(each).__name__ for each in others[1:] if not isinstance(each, Dense | Normalize)]:
-        raise NotApplicable(f"after its pooling comes {other[0]}")
+    after = through_plain(others[1:], "pooling")
 
     def read(hidden: torch.Tensor, filled: torch.Tensor | None) -> torch.Tensor:
         mask = {} if filled is None else {"attention_mask": filled}
         answer: torch.Tensor = pooling({"token_embeddings": hidden, **mask})["sentence_embedding"]
-        return answer
-
-    def after(vectors: torch.Tensor) -> torch.Tensor:
-        features: dict[str, Any] = {"sentence_embedding": vectors}
-        for module in others[1:]:
-            features = module(features)
-        answer: torch.Tensor = features["sentence_embedding"]
         return answer
 
     return Head(of_firsts=pooling.pooling_mode == "cls", read=read, after=after)

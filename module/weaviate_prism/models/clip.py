@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.base.modules import Transformer
 from transformers import CLIPModel, SiglipModel
 
 from weaviate_prism.errors import InvalidInput
@@ -22,6 +22,7 @@ from weaviate_prism.models.base import Clip, Content, Patches, Prepared
 from weaviate_prism.models.clip_towers import ClipTowers, SiglipTowers, Towers
 from weaviate_prism.models.crops import Crops
 from weaviate_prism.models.encoder import Rows
+from weaviate_prism.models.heads import through_plain
 from weaviate_prism.models.messages import untruncated
 from weaviate_prism.models.rows import Tokens
 from weaviate_prism.models.tiers import NotApplicable
@@ -43,13 +44,12 @@ class DualEncoder:
     eyes = ""
 
     def __init__(self, model: Any, max_tokens: int) -> None:
-        first, *self._after = model
+        first, *others = model
         if not isinstance(first, Transformer) or type(first.model) not in (CLIPModel, SiglipModel):
             raise NotApplicable("it is neither CLIP nor SigLIP with pictures of one size")
         if {modality: way["method"] for modality, way in first.modality_config.items()} != METHODS:
             raise NotApplicable("its towers are not asked for their pooled features")
-        if other := [type(each).__name__ for each in self._after if not isinstance(each, Dense | Normalize)]:
-            raise NotApplicable(f"after its towers comes {other[0]}")
+        self._head = through_plain(others, "towers")
         self._towers: Towers = (ClipTowers if type(first.model) is CLIPModel else SiglipTowers)(first.model)
         vision = first.model.config.vision_config
         self._crops = Crops(first.processor.image_processor, vision.image_size, vision.patch_size)
@@ -90,11 +90,7 @@ class DualEncoder:
         else:
             tokens = torch.from_numpy(np.concatenate(some)).to(device)
             vectors = self._towers.texts(tokens, Rows([len(each) for each in some], device))
-        features: dict[str, Any] = {"sentence_embedding": vectors}
-        for module in self._after:
-            features = module(features)
-        answer: torch.Tensor = features["sentence_embedding"]
-        return answer
+        return self._head(vectors)
 
 
 def tokenizing(first: Any, max_tokens: int, *, filled_up: bool) -> Callable[[str], Tokens]:

@@ -1,18 +1,43 @@
-"""What comes after a decoder: from the last token of each input to the model's answer."""
+"""What comes after a model's layers: from what was read of each input to the model's answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
+from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from weaviate_prism.models.tiers import NotApplicable
 
 Head: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
-"""From the last tokens [batch, width] to the model's answers."""
+"""From what was read, [batch, width], to the model's answers."""
+
+
+def through(modules: Sequence[Any]) -> Head:
+    """What Sentence Transformers' modules make of pooled vectors, one after another."""
+
+    def head(vectors: torch.Tensor) -> torch.Tensor:
+        features: dict[str, Any] = {"sentence_embedding": vectors}
+        for module in modules:
+            features = module(features)
+        answer: torch.Tensor = features["sentence_embedding"]
+        return answer
+
+    return head
+
+
+def through_plain(modules: Sequence[Any], after: str) -> Head:
+    """As `through`, of modules that look at nothing but the vectors.
+
+    Raises:
+        NotApplicable: naming another one that comes after what the model has.
+    """
+    if other := [type(each).__name__ for each in modules if not isinstance(each, Dense | Normalize)]:
+        raise NotApplicable(f"after its {after} comes {other[0]}")
+    return through(modules)
 
 
 def pooled(model: Any) -> Head:
@@ -21,18 +46,9 @@ def pooled(model: Any) -> Head:
     Raises:
         NotApplicable: the model pools in another way.
     """
-    after = list(model)[2:]
     if len(model) < 2 or not isinstance(pooling := model[1], Pooling) or pooling.pooling_mode != "lasttoken":
         raise NotApplicable("it does not pool the last token")
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        features: dict[str, Any] = {"sentence_embedding": hidden}
-        for module in after:
-            features = module(features)
-        answer: torch.Tensor = features["sentence_embedding"]
-        return answer
-
-    return head
+    return through(list(model)[2:])
 
 
 def yes_or_no(model: Any) -> Head:
